@@ -1,0 +1,1 @@
+"""turnlog up, demo, import, rebuild, verify …."""

@@ -1,0 +1,1 @@
+"""Python client of Turnlog, the memory log of AI agents."""

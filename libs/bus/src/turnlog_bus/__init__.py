@@ -1,0 +1,1 @@
+"""NATS JetStream: connect, subjects, publish, consume."""

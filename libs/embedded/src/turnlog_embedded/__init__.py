@@ -1,0 +1,1 @@
+"""Real PostgreSQL, NATS and Valkey under one data folder."""

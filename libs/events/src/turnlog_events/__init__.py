@@ -1,0 +1,1 @@
+"""Pure event model: ids, envelope, payloads, codec, fold."""

@@ -1,0 +1,1 @@
+"""The follower: contiguous batches of a log from NATS and PostgreSQL."""

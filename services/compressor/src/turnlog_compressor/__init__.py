@@ -1,0 +1,1 @@
+"""Rolling summaries: choose, prompt, model, parse, append."""

@@ -1,0 +1,1 @@
+"""HTTP write API, group commit and relay."""
