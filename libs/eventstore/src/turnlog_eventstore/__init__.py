@@ -1,1 +1,26 @@
-"""The append-only event log in PostgreSQL."""
+"""The append-only event log in PostgreSQL: append, read, leadership."""
+
+from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored
+from turnlog_eventstore.connections import StoreSettings
+from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StoreError, StoreUnavailable, UnknownLog
+from turnlog_eventstore.leadership import Leadership, LeadershipSettings
+from turnlog_eventstore.store import LogHead, SessionRow, Store
+
+__all__ = [
+    "AppendRequest",
+    "Appended",
+    "Leadership",
+    "LeadershipSettings",
+    "LogHead",
+    "OutcomeUnknown",
+    "Placed",
+    "Rejected",
+    "SchemaMissing",
+    "SessionRow",
+    "Store",
+    "StoreError",
+    "StoreSettings",
+    "StoreUnavailable",
+    "Stored",
+    "UnknownLog",
+]

@@ -1,1 +1,0 @@
-"""Read models in Redis: keys, functions, write, read."""

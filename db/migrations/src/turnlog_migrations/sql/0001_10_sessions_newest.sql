@@ -1,0 +1,2 @@
+-- A tenant's sessions, newest first.
+create index sessions_newest on turnlog.sessions (tenant, position desc)

@@ -1,0 +1,2 @@
+CREATE ROLE turnlog_app LOGIN;
+CREATE DATABASE turnlog OWNER turnlog;

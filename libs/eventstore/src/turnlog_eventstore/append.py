@@ -1,0 +1,101 @@
+"""Append: a batch of requests becomes the parameters of one SQL call, and its rows one result per request."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from turnlog_events.event import NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRequest:
+    """Events of ONE session, stored all or none. `expected_version` is the version the session must have; it is
+    checked unless every event is a duplicate. No key may stand in a request twice."""
+
+    events: tuple[NewEvent, ...]
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an event stands. `duplicate`: it stood there before, and this is the first answer again."""
+
+    key: str
+    log: str
+    position: int
+    version: int | None
+    recorded_at_us: int
+    duplicate: bool
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The request is stored: one place per event, in the order asked."""
+
+    events: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Nothing of the request is stored. `version` is the session's version now; `key` the one in conflict."""
+
+    code: Literal["version_mismatch", "conflict"]
+    version: int
+    key: str | None = None
+
+
+Appended = Stored | Rejected
+SessionKey = tuple[str, str]
+
+
+def parameters(log: str, requests: Sequence[AppendRequest]) -> tuple[Any, ...]:
+    """The arguments of `sql/append.sql`."""
+    sessions: dict[SessionKey, int] = {}
+    rows: list[tuple[Any, ...]] = []
+    for number, request in enumerate(requests, 1):
+        first = request.events[0]
+        session = sessions.setdefault((first.tenant, first.session_id), len(sessions) + 1)
+        for event in request.events:
+            rows.append(
+                (
+                    number,
+                    session,
+                    request.expected_version,
+                    event.event_id,
+                    event.type,
+                    event.schema_version,
+                    event.takes_version,
+                    event.key,
+                    event.causation_id,
+                    event.correlation_id,
+                    event.trace,
+                    event.agent_id,
+                    event.user_id,
+                    event.payload,
+                    event.payload_sha256,
+                )
+            )
+    return (log, [t for t, _ in sessions], [s for _, s in sessions], *map(list, zip(*rows, strict=True)))
+
+
+def results(log: str, requests: Sequence[AppendRequest], rows: Iterable[Sequence[Any]]) -> list[Appended]:
+    """One result per request from the rows of `sql/append.sql` (one row per event, in order)."""
+    out: list[Appended] = []
+    left = iter(rows)
+    for request in requests:
+        own = [next(left) for _ in request.events]
+        status = own[0][1]
+        if status in ("conflict", "version_mismatch"):
+            key = next((row[2] for row in own if row[3] is not None), None) if status == "conflict" else None
+            out.append(Rejected(status, own[0][4], key))
+            continue
+        out.append(
+            Stored(
+                tuple(
+                    Placed(key, log, position, version, recorded_at_us, status == "duplicate", event_id)
+                    for _, status, key, position, version, recorded_at_us, event_id in own
+                )
+            )
+        )
+    return out

@@ -1,0 +1,35 @@
+"""The error tree of the event store.
+
+StoreError
+├── StoreUnavailable   nothing was done; the same call may be tried again
+├── OutcomeUnknown     an append's commit was under way at the deadline; retry with the same keys
+├── UnknownLog         no log of this name exists
+└── SchemaMissing      the database was never migrated, or lies behind this release
+"""
+
+
+class StoreError(Exception):
+    """Root of all errors of `turnlog_eventstore`."""
+
+
+class StoreUnavailable(StoreError):
+    """PostgreSQL refused, vanished or did not answer in time, and nothing was done. Retryable."""
+
+
+class OutcomeUnknown(StoreError):
+    """The deadline passed, or the connection broke, while an append was under way: it may or may not be stored.
+
+    A retry with the same keys is safe: what was stored is answered as a duplicate.
+    """
+
+
+class UnknownLog(StoreError):
+    """No log of this name exists."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__(f"log {log!r} does not exist")
+        self.log = log
+
+
+class SchemaMissing(StoreError):
+    """The database holds no Turnlog schema: run `turnlog migrate`."""

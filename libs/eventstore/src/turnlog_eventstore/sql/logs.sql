@@ -1,0 +1,2 @@
+-- All logs by name.
+select log from turnlog.logs order by log
