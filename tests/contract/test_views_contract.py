@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from turnlog_events.effects import AddSummary, AddTurn, Effect, HideTurns
 from turnlog_events.fold import MEMBERS_MAX, SessionState, apply_effect
 from turnlog_views.keys import LogKeys, partition_of
+from turnlog_views.link import pack
 from turnlog_views.partitions import Applied, Change, Effects, Mode, Moved, Partition
 from turnlog_views.wire import effect_arguments
 from turnlog_views.writer import Dump, ViewWriter, WriterSettings
@@ -128,15 +129,19 @@ async def test_a_loaded_state_goes_on_like_an_incremental_one(
         assert not isinstance(sequence[0], AddTurn)
 
 
+def view(version: int) -> bytes:
+    return b'{"version":%d,"content":"x"}' % version
+
+
 def turns(count: int, agent: str | None = None) -> list[Effect]:
-    return [AddTurn(n, b'{"version":%d}' % n, 1, n, agent, None) for n in range(1, count + 1)]
+    return [AddTurn(n, view(n), 1, n, agent, None) for n in range(1, count + 1)]
 
 
 async def test_a_session_that_was_evicted_is_named_and_the_others_are_applied(
     writer: ViewWriter, fresh: Partition
 ) -> None:
     await writer.apply([change(fresh, turns(3), 1, 3)])
-    await writer._link.call([b"*2\r\n$3\r\nDEL\r\n$%d\r\n%s\r\n" % (len(k), k.encode()) for k in head_keys(writer)])
+    await writer._link.call([pack("DEL", writer.keys.session(NUMBER, 1, IDENTITY)[0])])
     made = change(fresh.at(2), turns(3), 3, 4)
     other = next(f"acme/o{n}" for n in range(9999) if partition_of(f"acme/o{n}") == NUMBER)
     made.sessions[other] = Effects()
@@ -148,20 +153,15 @@ async def test_a_session_that_was_evicted_is_named_and_the_others_are_applied(
     assert applied.state.version == 1
 
 
-def head_keys(writer: ViewWriter) -> list[str]:
-    return [writer.keys.session(NUMBER, 1, IDENTITY)[0]]
-
-
 @pytest.mark.parametrize("place", [1, 2])
 async def test_a_session_of_which_one_key_was_evicted_is_not_read(
     writer: ViewWriter, fresh: Partition, place: int
 ) -> None:
     sequence = [*turns(3), AddSummary(1, 2, 1, 1, b"{}")]
     await writer.apply([change(fresh, sequence, 1, 5)])
-    key = writer.keys.session(NUMBER, 1, IDENTITY)[place]
-    await writer._link.call([b"*2\r\n$3\r\nDEL\r\n$%d\r\n%s\r\n" % (len(key), key.encode())])
+    await writer._link.call([pack("DEL", writer.keys.session(NUMBER, 1, IDENTITY)[place])])
     assert await writer.dumps([1], [IDENTITY]) == [None]
-    made = change(fresh.at(4), [*sequence, AddTurn(4, b'{"version":4}', 1, 9, None, None)], 5, 6)
+    made = change(fresh.at(4), [*sequence, AddTurn(4, view(4), 1, 9, None, None)], 5, 6)
     assert await writer.apply([made]) == [Applied(absent=(IDENTITY,))]
 
 
@@ -217,7 +217,7 @@ async def test_a_load_that_was_folded_up_to_another_checkpoint_is_refused(
 
 async def test_a_head_names_no_more_members_than_the_fold(writer: ViewWriter, fresh: Partition) -> None:
     many: list[Effect] = [
-        AddTurn(n, b'{"version":%d}' % n, 1, n, f"agent{n}", f"user{n}") for n in range(1, MEMBERS_MAX + 5)
+        AddTurn(n, view(n), 1, n, f"agent{n}", f"user{n}") for n in range(1, MEMBERS_MAX + 5)
     ]
     await writer.apply([change(fresh, many, 1, len(many) + 1)])
     state = (await read(writer)).state
@@ -237,6 +237,6 @@ async def test_an_idle_session_goes_when_a_ttl_is_set(redis_url: str) -> None:
     await writer.open()
     await writer.apply([change(Partition(NUMBER), [*turns(2), AddSummary(1, 1, 1, 1, b"{}")], 1, 4)])
     keys = writer.keys.session(NUMBER, 1, IDENTITY)
-    ttls = await writer._link.call([b"*2\r\n$3\r\nTTL\r\n$%d\r\n%s\r\n" % (len(k), k.encode()) for k in keys])
+    ttls = await writer._link.call([pack("TTL", key) for key in keys])
     await writer.close()
     assert ttls == [77, 77, 77]

@@ -24,9 +24,7 @@ class SchemaTooNew(Exception):
     """The database was migrated by a newer release than this one."""
 
     def __init__(self, found: str, known: str) -> None:
-        super().__init__(
-            f"the database is at schema {found}, this release knows up to {known}: run the newer release"
-        )
+        super().__init__(f"the database is at schema {found}, this release knows up to {known}: run the newer release")
         self.found = found
         self.known = known
 

@@ -80,7 +80,7 @@ class Folder:
         return path
 
     def forget_sockets(self) -> None:
-        """Remove the folder of the sockets if it is not in the data folder; to be called when all have stopped."""
+        """Remove the sockets' folder if it is not in the data folder; when all servers have stopped."""
         if self.sockets != self.run:
             wipe(self.sockets)
 

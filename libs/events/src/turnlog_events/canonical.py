@@ -24,7 +24,12 @@ def canonical(value: Any, field: str = "body") -> bytes:
     try:
         plain = _is_plain(value)
         data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if plain else rfc8785.dumps(value)
-    except (orjson.JSONEncodeError, rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+    except (
+        orjson.JSONEncodeError,
+        rfc8785.CanonicalizationError,
+        UnicodeEncodeError,
+        RecursionError,
+    ) as error:
         raise _located(value, field) or InvalidField(field, f"is not JSON: {error}", "invalid_json") from error
     if b"\\u0000" in data and (found := _located(value, field)):
         raise found

@@ -1,12 +1,12 @@
 """Compose the served summary of a session from its nodes, at read time.
 
-Enters: the nodes (stored summaries) that together cover versions 1..v, and a token budget. Leaves: a text within the
-budget and the turns it came from. Called by the query service on reads; the compressor uses `Choice` for its own nodes.
-Pure and deterministic: the same nodes and budget give the same text.
+Enters: the nodes (stored summaries) that together cover versions 1..v, and a token budget. Leaves: a text
+within the budget and the turns it came from. Called by the query service on reads; the compressor uses
+`Choice` for its own nodes. Pure and deterministic: the same nodes and budget give the same text.
 
-A line's `weight` is what its source says about it (news or chit-chat, early or late in its chapter). How rare its words
-are, and whether another line says them already, depends on the company it keeps, so that is judged here and not stored:
-a node made early is not bound to what was rare then.
+A line's `weight` is what its source says about it (news or chit-chat, early or late in its chapter). How rare
+its words are, and whether another line says them already, depends on the company it keeps, so that is judged
+here and not stored: a node made early is not bound to what was rare then.
 """
 
 import heapq
@@ -23,31 +23,36 @@ SHORT_CHARS = 60  # lines below this length win nothing by being shorter
 MAX_PASSES = 3  # refills with the tokens saved by joining lines of one speaker
 MAX_MISSES = 20  # lines too long for what is left, before the choice ends
 
-# Function words, light verbs and words of mere approval: they carry no news in a chat. Other languages have none here;
-# there rarity alone does the work.
+# Function words, light verbs and words of mere approval: they carry no news in a chat. Other languages have
+# none here; there rarity alone does the work.
 _EMPTY_WORDS = frozenset(
-    """
-a an the and or but nor so yet if then than as of at by for from in into on onto to with without about over under after
-before again up down out off it its this that these those there here is am are was were be been being do does did doing
-done has have had having will would shall should can could may might must not no i im ive id ill you youre youve your
-yours he she they them their theirs him his her hers we weve us our ours me my mine myself yourself what which who whom
-whose when where why how all any both each few more most other some such only own same too very just also thats whats
-theres dont didnt doesnt cant isnt wasnt lets let oh hey hi wow yeah yes well ok okay thanks thank
-great good nice awesome amazing cool fun glad happy exciting excited sound sounds look looks totally definitely thing
-things something anything lot lots stuff way get getting got go going gone went know think thinking see seeing make
-makes making made feel feeling wait hope hoping sure kind bit much many always never ever even still pretty super like
-love one cannot having want need keep back take taking try trying come coming give giving tell say said really
-incredible fantastic wonderful best better big real actually maybe
-""".split()
+    re.findall(
+        r"\w+",
+        """
+a an the and or but nor so yet if then than as of at by for from in into on onto to with without about over
+under after before again up down out off it its this that these those there here is am are was were be been
+being do does did doing done has have had having will would shall should can could may might must not no i im
+ive id ill you youre youve your yours he she they them their theirs him his her hers we weve us our ours me my
+mine myself yourself what which who whom whose when where why how all any both each few more most other some
+such only own same too very just also thats whats theres dont didnt doesnt cant isnt wasnt lets let oh hey hi
+wow yeah yes well ok okay thanks thank great good nice awesome amazing cool fun glad happy exciting excited
+sound sounds look looks totally definitely thing things something anything lot lots stuff way get getting got
+go going gone went know think thinking see seeing make makes making made feel feeling wait hope hoping sure
+kind bit much many always never ever even still pretty super like love one cannot having want need keep back
+take taking try trying come coming give giving tell say said really incredible fantastic wonderful best better
+big real actually maybe
+""",
+    )
 )
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)*")
 _ENDING = re.compile(r"(?<=[a-z]{3})(?:ies|ing|ed|es|s|e|y)$")
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS = "January,February,March,April,May,June,July,August,September,October,November,December"
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
-# Everything that prints nothing or starts a new line: white space, controls, bidi and zero-width marks, fillers, tags.
+# Everything that prints nothing or starts a new line: white space, controls, bidi and zero-width marks,
+# fillers, tags.
 _UNSEEN = re.compile(
-    "[\\s\\x00-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180e\\u200b-\\u200f\\u2028-\\u202e"
-    "\\u2060-\\u206f\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\ud800-\\udfff\\U000e0000-\\U000e0fff]+"
+    "[\\s\\x00-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180e\\u200b-\\u200f"
+    "\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\ud800-\\udfff\\U000e0000-\\U000e0fff]+"
 )
 
 
@@ -77,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What is served: the text, the turns it came from (ascending, each once), and its size by the caller's count."""
+    """What is served: the text, the turns it came from (ascending, each once), its size by `count`."""
 
     text: str
     versions: tuple[int, ...]
@@ -111,10 +116,11 @@ def rarity(texts: Sequence[Collection[str]]) -> dict[str, float]:
 
 
 class Choice:
-    """A greedy choice among `lines` by weight x new rare words per character; `take` may be called again with more room.
+    """A greedy choice among `lines` by weight x new rare words per character.
 
-    `chapters[i]` is the chapter of line i; `rare` is the worth of each word (of the lines themselves by default). Worth
-    only falls as lines are taken, so stale worths wait in a heap and are renewed when they surface.
+    `take` may be called again when there is more room. `chapters[i]` is the chapter of line i; `rare` is the
+    worth of each word (by default as rare as it is in the lines themselves). Worth only falls as lines are
+    taken, so stale worths wait in a heap and are renewed when they surface.
     """
 
     def __init__(
@@ -132,8 +138,9 @@ class Choice:
     def take(self, room: int, price: Callable[[int, bool], int]) -> list[int]:
         """Take lines while their prices fit into `room` tokens; returns their indices, the best first.
 
-        `price(i, first)` is the tokens of line i, `first` if it opens its chapter; it is asked when line i is about to
-        be taken. A line that repeats a taken one is never taken. Ends when MAX_MISSES lines did not fit.
+        `price(i, first)` is the tokens of line i, `first` if it opens its chapter; it is asked when line i is
+        about to be taken. A line that repeats a taken one is never taken. Ends when MAX_MISSES lines did not
+        fit.
         """
         chosen: list[int] = []
         missed: list[tuple[float, int]] = []
@@ -169,9 +176,9 @@ class Choice:
 def heading(at: str) -> str:
     """The day of an RFC 3339 time as `8 May 2023`; "" if there is none."""
     day = _DAY.match(at)
-    if not day or not 1 <= int(day[2]) <= len(_MONTHS):
+    if not day or not 1 <= int(day[2]) <= 12:
         return ""
-    return f"{int(day[3])} {_MONTHS[int(day[2]) - 1]} {day[1]}"
+    return f"{int(day[3])} {_MONTHS.split(',')[int(day[2]) - 1]} {day[1]}"
 
 
 def render(lines: Sequence[Line]) -> str:
@@ -197,11 +204,11 @@ def render(lines: Sequence[Line]) -> str:
 def compose(nodes: Sequence[Node], max_tokens: int, count: Callable[[str], int]) -> Composition:
     """The summary that is served: the best lines of the nodes within `max_tokens`, in the order said.
 
-    `count` is asked once per line taken and a few times for the whole. Never longer than `max_tokens` by `count`;
-    everything is kept if it fits.
+    `count` is asked once per line taken and a few times for the whole. Never longer than `max_tokens` by
+    `count`; lines are left out only when the budget is spent, or because they repeat another.
     """
     ordered = sorted(nodes, key=lambda node: (node.from_version, node.to_version))
-    placed = [(line, (n, line.at[:10])) for n, node in enumerate(ordered) for line in node.lines]
+    placed = [(line, (n, line.at[:10])) for n, node in enumerate(ordered) for line in node.lines if fold(line.text)]
     placed.sort(key=lambda entry: entry[0].version)
     lines, chapters = [line for line, _ in placed], [chapter for _, chapter in placed]
 

@@ -41,9 +41,7 @@ def envelope_bytes(event: Event) -> bytes:
 
 def chain_hash(previous: bytes, event: Event) -> bytes:
     """The chain hash that `event` must carry when the event before it carries `previous`."""
-    return sha256(
-        previous + event.position.to_bytes(8, "big") + envelope_bytes(event) + event.payload_sha256
-    ).digest()
+    return sha256(previous + event.position.to_bytes(8, "big") + envelope_bytes(event) + event.payload_sha256).digest()
 
 
 def check_event(previous: bytes, event: Event) -> None:

@@ -67,6 +67,4 @@ def _constant(name: str) -> NoReturn:
     raise InvalidField("", f"holds {name}; send a finite number or null", "not_finite")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)

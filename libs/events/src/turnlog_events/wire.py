@@ -40,12 +40,6 @@ def decode(data: bytes) -> Event:
         *plain, sha, key_id, chain = fields
         if not separator or len(plain) != len(_FIELDS):
             raise EventError("not an event: wrong number of envelope fields")
-        return Event(
-            *plain,
-            payload=payload,
-            payload_sha256=bytes.fromhex(sha),
-            key_id=key_id,
-            chain_hash=bytes.fromhex(chain),
-        )
+        return Event(*plain, *(payload, bytes.fromhex(sha), key_id, bytes.fromhex(chain)))
     except (orjson.JSONDecodeError, ValueError, TypeError) as error:
         raise EventError(f"not an event: {error}") from error

@@ -8,16 +8,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StoreUnavailable
 
-Connection = asyncpg.Connection
+Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 T = TypeVar("T")
 
-_CONNECTION_ERRORS = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_CONNECTION_ERRORS = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _REFUSALS = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -76,7 +82,7 @@ class Connections:
             self._pool.terminate()
 
     @asynccontextmanager
-    async def connection(self, deadline_s: float) -> AsyncIterator["Connection[Any]"]:
+    async def connection(self, deadline_s: float) -> AsyncIterator[Connection]:
         """A connection of the pool. Raises `StoreUnavailable` when none can be had in time."""
         try:
             connection = await self._pool.acquire(timeout=deadline_s)
@@ -89,7 +95,7 @@ class Connections:
         finally:
             await self._pool.release(connection)
 
-    async def read(self, query: Callable[["Connection[Any]"], Awaitable[T]], deadline_s: float | None = None) -> T:
+    async def read(self, query: Callable[[Connection], Awaitable[T]], deadline_s: float | None = None) -> T:
         """Run a read within the deadline (seconds). Raises `StoreUnavailable` or `SchemaMissing`."""
         limit_s = self._settings.deadline_s if deadline_s is None else deadline_s
         async with self.connection(limit_s) as connection:
@@ -102,7 +108,7 @@ class Connections:
             except _CONNECTION_ERRORS + _REFUSALS as error:
                 raise StoreUnavailable(f"PostgreSQL failed: {_brief(error)}") from error
 
-    async def write(self, query: Callable[["Connection[Any]"], Awaitable[T]], deadline_s: float | None = None) -> T:
+    async def write(self, query: Callable[[Connection], Awaitable[T]], deadline_s: float | None = None) -> T:
         """Run one committing statement. Raises `StoreUnavailable` (not done) or `OutcomeUnknown`."""
         limit_s = self._settings.deadline_s if deadline_s is None else deadline_s
         async with self.connection(limit_s) as connection:
@@ -118,7 +124,7 @@ class Connections:
                 raise OutcomeUnknown(f"the connection to PostgreSQL broke: {_brief(error)}") from error
 
 
-async def within(connection: "Connection[Any]", call: Awaitable[T], deadline_s: float) -> T:
+async def within(connection: Connection, call: Awaitable[T], deadline_s: float) -> T:
     """The result of `call`, or `TimeoutError` at the deadline with the connection terminated.
 
     Cancellation terminates the connection too: a reply still under way must never meet the next query.
@@ -135,12 +141,12 @@ async def within(connection: "Connection[Any]", call: Awaitable[T], deadline_s: 
     return task.result()
 
 
-def _abandon(connection: "Connection[Any]", task: "asyncio.Future[Any]") -> None:
+def _abandon(connection: Connection, task: "asyncio.Future[Any]") -> None:
     connection.terminate()
     task.add_done_callback(lambda t: t.cancelled() or t.exception())
 
 
-async def _keep_session(_: "Connection[Any]") -> None:
+async def _keep_session(_: Connection) -> None:
     """Instead of asyncpg's RESET ALL round trip at each release: no query of ours changes the session."""
 
 

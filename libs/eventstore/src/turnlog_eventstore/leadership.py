@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncpg
 
@@ -48,8 +47,8 @@ async def leadership(
         connection.terminate()
 
 
-async def _win(dsn: str, name: str, settings: LeadershipSettings) -> "Connection[Any]":
-    connection: Connection[Any] | None = None
+async def _win(dsn: str, name: str, settings: LeadershipSettings) -> Connection:
+    connection: Connection | None = None
     try:
         while True:
             try:
@@ -68,7 +67,7 @@ async def _win(dsn: str, name: str, settings: LeadershipSettings) -> "Connection
         raise
 
 
-async def _connect(dsn: str, settings: LeadershipSettings) -> "Connection[Any]":
+async def _connect(dsn: str, settings: LeadershipSettings) -> Connection:
     return await asyncpg.connect(
         dsn,
         timeout=settings.lease_s / 2,
@@ -79,7 +78,7 @@ async def _connect(dsn: str, settings: LeadershipSettings) -> "Connection[Any]":
     )
 
 
-async def _beat(connection: "Connection[Any]", held: Leadership, settings: LeadershipSettings) -> None:
+async def _beat(connection: Connection, held: Leadership, settings: LeadershipSettings) -> None:
     try:
         while True:
             await asyncio.sleep(settings.heartbeat_s)

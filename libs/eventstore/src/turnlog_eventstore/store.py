@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
-
 from turnlog_eventstore.append import Appended, AppendRequest, parameters, results
 from turnlog_eventstore.connections import Connections, StoreSettings
 from turnlog_eventstore.errors import UnknownLog

@@ -1,1 +1,1 @@
-"""Settings, logging, metrics, health and lifecycle of a service."""
+"""What every service needs at run time: settings, logs, the ASGI edge, health, and its life from start to drain."""

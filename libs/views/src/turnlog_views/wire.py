@@ -9,6 +9,7 @@ from typing import Any
 
 from turnlog_events.effects import AddTurn, Effect, HideTurns
 from turnlog_events.fold import SessionState, SummaryNode
+from turnlog_events.turn_view import version_of
 
 HEAD_FIELDS = 12
 """As many as FIELDS in `lua/session.lua`: i v r p k f l a u h n c."""
@@ -71,9 +72,12 @@ def load_arguments(identity: str, state: SessionState) -> list[Argument]:
     return out
 
 
-def parse_state(head: Sequence[bytes], turns: Sequence[bytes], nodes: Sequence[bytes]) -> SessionState:
+def parse_state(
+    head: Sequence[bytes], turns: Sequence[bytes], nodes: Sequence[bytes], *, head_only: bool = False
+) -> SessionState:
     """A state from what `session` and `dump` answer: the head in the order of FIELDS, the turns, the summaries as
-    from_version and body in turn. Raises ValueError or KeyError when the parts do not fit."""
+    from_version and body in turn. `head_only` leaves turns and summaries out. Raises ValueError or KeyError when
+    the parts do not fit."""
     _, version, revision, position, tokens, first, last, agents, users, hidden, index, _ = head
     bodies = dict(zip(map(int, nodes[::2]), nodes[1::2], strict=True))
     return SessionState(
@@ -85,8 +89,10 @@ def parse_state(head: Sequence[bytes], turns: Sequence[bytes], nodes: Sequence[b
         last_us=int(last),
         agents=_members(agents),
         users=_members(users),
-        turns=tuple((_version(view), view) for view in turns),
-        nodes=tuple(SummaryNode(*numbers, bodies[numbers[0]]) for numbers in parse_ranges(index)),
+        turns=tuple((version_of(view), view) for view in turns),
+        nodes=()
+        if head_only
+        else tuple(SummaryNode(*numbers, bodies[numbers[0]]) for numbers in parse_ranges(index)),
         hidden=tuple((start, end) for start, end in parse_ranges(hidden)),
     )
 
@@ -98,10 +104,6 @@ def parse_ranges(items: bytes) -> Iterable[tuple[int, ...]]:
 
 def _members(items: bytes) -> tuple[str, ...]:
     return tuple(items.decode().split(",")) if items else ()
-
-
-def _version(view: bytes) -> int:
-    return int(view[11 : view.index(b",", 11)])
 
 
 def state_digest(identity: str, state: SessionState) -> bytes:

@@ -1,8 +1,9 @@
 """Summaries without a model: choose the sentences worth keeping and keep them word for word.
 
-Enters: a run of new turns and the earlier nodes of the session, or nodes to roll up. Leaves: a `Draft`, the lines of a
-new node in the order said. Called by the compressor when no model is set or none answers. Pure, deterministic, linear
-in the text. A node keeps several times what will be served of it: `turnlog_events.compose` makes the final choice.
+Enters: a run of new turns and the earlier nodes of the session, or nodes to roll up. Leaves: a `Draft`, the
+lines of a new node in the order said. Called by the compressor when no model is set or none answers. Pure,
+deterministic, linear in the text. A node keeps several times what will be served of it:
+`turnlog_events.compose` makes the final choice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,19 +27,17 @@ Count = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The lines of a node to be, in the order said. `stats` is empty: rarity is judged when the summary is read."""
+    """The lines of a node to be, in the order said; `stats` is empty, rarity is judged at read time."""
 
     lines: tuple[Line, ...]
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
-def summarise_turns(
-    turns: Sequence[SourceTurn], earlier: Sequence[Node], max_tokens: int, count: Count
-) -> Draft:
+def summarise_turns(turns: Sequence[SourceTurn], earlier: Sequence[Node], max_tokens: int, count: Count) -> Draft:
     """The best sentences of a run of turns, at most `max_tokens` by `count` (asked once per line taken).
 
-    `earlier` are the session's nodes before the run: they tell which words are not new, and whether the run starts a
-    chapter. A run with any text gives at least one line if one fits.
+    `earlier` are the session's nodes before the run: they tell which words are not new, and whether the run
+    starts a chapter. A run with any text gives at least one line if one fits.
     """
     background = [content_words(line.text) for node in earlier for line in node.lines]
     said = [frozenset(w for text in sentences(turn.text) for w in content_words(text)) for turn in turns]
@@ -56,7 +55,7 @@ def roll_up(nodes: Sequence[Node], max_tokens: int, count: Count) -> Draft:
 def split_chapters(
     turns: Sequence[SourceTurn], max_turns: int = CHAPTER_TURNS, gap_s: float = CHAPTER_GAP_S
 ) -> list[Sequence[SourceTurn]]:
-    """The turns in runs: a new one after a silence of more than `gap_s` seconds, or after `max_turns` turns."""
+    """The turns in runs; a new one after a silence longer than `gap_s` seconds or after `max_turns` turns."""
     chapters: list[Sequence[SourceTurn]] = []
     start = 0
     for i in range(1, len(turns) + 1):
@@ -73,18 +72,16 @@ def _candidates(
     speakers = frozenset(turn.speaker.lower() for turn in turns)
     ordinal = 0
     for n, turn in enumerate(turns):
-        answer = (
-            said[n + 1] if n + 1 < len(turns) and turns[n + 1].speaker != turn.speaker else frozenset[str]()
-        )
+        answered = n + 1 < len(turns) and turns[n + 1].speaker != turn.speaker
+        answer = said[n + 1] if answered else frozenset[str]()
         for sentence in sentences(turn.text):
             forms: list[tuple[float, Line]] = []
             for text in shortened(sentence):
                 words = [w for w in content_words(text) if w not in speakers]
                 if len(words) < MIN_CONTENT_WORDS:
                     continue
-                place = Place(
-                    ordinal if starts else None, len(answer.intersection(words)) / len(words), turn.role
-                )
+                echo = len(answer.intersection(words)) / len(words)
+                place = Place(ordinal if starts else None, echo, turn.role)
                 weight = min(1.0, round(salience(text, place, speakers) / FULL_SALIENCE, 4))
                 worth = weight * sum(rare.get(w, 0.0) for w in words) / max(SHORT_CHARS, len(text))
                 forms.append((worth, Line(turn.version, weight, text, _name(turn), turn.at)))
@@ -99,9 +96,7 @@ def _fallback(turns: Sequence[SourceTurn]) -> list[Line]:
     return [Line(turn.version, 0.01, text, _name(turn), turn.at) for turn, text in texts if text]
 
 
-def _best(
-    lines: Sequence[Line], rare: Mapping[str, float], max_tokens: int, count: Count
-) -> tuple[Line, ...]:
+def _best(lines: Sequence[Line], rare: Mapping[str, float], max_tokens: int, count: Count) -> tuple[Line, ...]:
     def price(i: int, first: bool) -> int:
         return count(f"{lines[i].speaker}: {lines[i].text}\n")
 

@@ -1,10 +1,11 @@
 """How much a sentence looks like something to remember, before the rarity of its words is known.
 
-Enters: a sentence and its place. Leaves: a factor; 1 is a plain remark late in a chapter. Called by `extractive`.
-What counts: someone tells of themselves, of what happened, when, with names and numbers; it comes early in a chapter,
-where people tell their news; the other side takes it up. Questions and remarks about the listener count less. The cues
-are English grammar (pronouns, tenses, calendar words), not vocabulary of any subject; in other languages they do not
-fire and place, echo and rarity decide. The factors lie in the middle of wide plateaus (docs/adr/0004).
+Enters: a sentence and its place. Leaves: a factor; 1 is a plain remark late in a chapter. Called by
+`extractive`. What counts: someone tells of themselves, of what happened, when, with names and numbers; it
+comes early in a chapter, where people tell their news; the other side takes it up. Questions and remarks
+about the listener count less. The cues are English grammar (pronouns, tenses, calendar words), not vocabulary
+of any subject; in other languages they do not fire and place, echo and rarity decide. The factors lie in the
+middle of wide plateaus (docs/adr/0004).
 """
 
 import re
@@ -27,21 +28,22 @@ MACHINE = 0.2  # tool output, JSON, tables: fewer than LETTERS of the characters
 LETTERS = 0.6
 
 _IRREGULAR = (
-    "was|were|had|did|went|got|made|took|came|saw|found|felt|told|gave|met|won|lost|bought|brought|began|ran|wrote|read"
-    "|built|taught|left|kept|thought|heard|held|spent|fell|broke|caught|chose|grew|knew|led|paid|sent|sat|stood|sold"
+    "was|were|had|did|went|got|made|took|came|saw|found|felt|told|gave|met|won|lost|bought|brought|began|ran"
+    "|wrote|read|built|taught|left|kept|thought|heard|held|spent|fell|broke|caught|chose|grew|knew|led|paid|sent|sat|stood|sold"
     "|drove|ate|drew|flew|forgot|hit|put|set|became|been|gone|done|seen|taken"
 )
 _PAST = re.compile(rf"\b(?:{_IRREGULAR}|[a-z]{{3,20}}ed)\b", re.I)
 _SELF_DID = re.compile(
-    rf"\b(?:i|we)(?:['’]ve|['’]d| have| had| just| finally| recently| also| actually)* (?:{_IRREGULAR}|[a-z]{{3,20}}ed)\b",
+    r"\b(?:i|we)(?:['’]ve|['’]d| have| had| just| finally| recently| also| actually)* "
+    rf"(?:{_IRREGULAR}|[a-z]{{3,20}}ed)\b",
     re.I,
 )
 _ABOUT_SELF = re.compile(r"(?:[\w'’]+,? )?(?:i|we|my|our)\b", re.I)
 _ABOUT_LISTENER = re.compile(r"\b(?:you|yours?)\b", re.I)
 _LEANING = re.compile(r"(?:it|this|that|these|those|they|he|she|there)\b", re.I)
 _DATED = re.compile(
-    r"\b(?:just|recently|finally|yesterday|last|ago|today|tonight|tomorrow|weekend|week|month|year|morning|night|next"
-    r"|since|new|first|started)\b",
+    r"\b(?:just|recently|finally|yesterday|last|ago|today|tonight|tomorrow|weekend|week|month|year|morning"
+    r"|night|next|since|new|first|started)\b",
     re.I,
 )
 _NAME = re.compile(r"(?<=[^\W\d_] |[,\d] )[A-Z][\w&-]+")
@@ -50,8 +52,11 @@ _QUESTION = re.compile(r"[?？][\"')\]”’]*$")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a sentence stands: `ordinal` 0, 1, … among the telling sentences of its chapter (None if it is not known
-    where the chapter began), `echo` 0..1 the share of its content words that the next turn takes up."""
+    """Where a sentence stands.
+
+    `ordinal` 0, 1, … among the telling sentences of its chapter (None if it is not known where the chapter
+    began), `echo` 0..1 the share of its content words that the next speaker takes up.
+    """
 
     ordinal: int | None
     echo: float
@@ -59,7 +64,7 @@ class Place:
 
 
 def salience(sentence: str, place: Place, speakers: frozenset[str]) -> float:
-    """The product of the factors above, about 0.05..50; names of `speakers` (lower case) are not names to remember."""
+    """The product of the factors above, about 0.05..50; `speakers` (lower case) are not names to remember."""
     factor = 1.0
     for pattern, worth in (
         (_ABOUT_SELF.match, ABOUT_SELF),

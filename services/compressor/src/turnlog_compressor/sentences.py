@@ -1,7 +1,8 @@
 """Cut the text of a turn into sentences that read well by themselves.
 
-Enters: the text as stored (any language, mark-up, code, 100 KB without a full stop). Leaves: sentences on one line each,
-without greetings and photo captions, none longer than MAX_WORDS. Called by `extractive`. Linear in the text.
+Enters: the text as stored (any language, mark-up, code, 100 KB without a full stop). Leaves: sentences on one
+line each, without greetings and photo captions, none longer than MAX_WORDS. Called by `extractive`. Linear in
+the text.
 """
 
 import re
@@ -20,17 +21,19 @@ _LINE = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _BULLET = re.compile(r"^\s*(?:[-*+•>#]{1,6}|\d{1,3}[.)])\s+")
 _BORDER = re.compile(r"(?<=[.!?…])[\"')\]”’]{0,3}\s+|(?<=[。！？])")
 _GREETING = re.compile(
-    r"^(?:(?:hey|hi|hello|wow|yeah|yep|yup|yes|no|oh|ah|hmm|well|so|thanks|thank you|btw|by the way|also|haha|ok|okay"
-    r"|sure|aww?|man|cool|nice|great|totally|absolutely|definitely|exactly|guess what|anyway|actually)"
-    r"(?:,? [A-Z]\w{0,30})?\s?[,!:–—-]{1,3}\s)+",
-    re.I,
+    r"^(?:(?i:hey|hi|hello|wow|yeah|yep|yup|yes|no|oh|ah|hmm|well|so|thanks|thank you|btw|by the way|also"
+    r"|haha|ok|okay|sure|aww?|man|cool|nice|great|totally|absolutely|definitely|exactly|guess what|anyway"
+    r"|actually)(?:,? [A-Z]\w{1,30})?\s?[,!:–—-]{1,3}\s)+"
 )
-# Where an afterthought starts: a dash, ", and …", " and it was …". What turns the meaning round stays with its sentence.
+# Where an afterthought starts: a dash, ", and …", " and it was …". What turns the meaning round stays with
+# its sentence.
 _AFTERTHOUGHT = re.compile(
-    r"(?:\s[-–—]{1,3}\s|\s?[—;]\s?|,\s(?=(?:and|so|which)\s)|\s(?=and (?:it|that|this)(?:['’]s| is| was| has| felt)\b))"
+    r"\s[-–—]{1,3}\s|\s?[—;]\s?|,\s(?=(?:and|so|which)\s)"
+    r"|\s(?=and (?:it|that|this)(?:['’]s| is| was| has| felt)\b)"
 )
 _TURN_ROUND = re.compile(
-    r"\b(?:but|though|although|however|until|unless|except|if|when|only|not|never|yet|nor|without|instead)\b|n['’]t\b",
+    r"\b(?:but|though|although|however|until|unless|except|if|when|only|not|never|yet|nor|without|instead)\b"
+    r"|n['’]t\b",
     re.I,
 )
 

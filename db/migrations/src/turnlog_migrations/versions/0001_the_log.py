@@ -1,6 +1,7 @@
 """The log: events, sessions, checkpoints, the append function, and the walls that keep history as it is."""
 
 from alembic import op
+
 from turnlog_migrations.statements import statements
 
 revision = "0001"

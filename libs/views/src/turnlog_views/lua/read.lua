@@ -71,6 +71,11 @@ local function read_session(keys, args)
   return unreadable(keys[1], args) or whole(keys, args)
 end
 
-for name, callback in pairs({ head = read_head_only, turns = read_turns, session = read_session, dump = whole }) do
+local function register(name, callback)
   redis.register_function({ function_name = '@LIB@_' .. name, callback = callback, flags = { 'no-writes' } })
 end
+
+register('head', read_head_only)
+register('turns', read_turns)
+register('session', read_session)
+register('dump', whole)

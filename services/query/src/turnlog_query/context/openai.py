@@ -38,7 +38,7 @@ def _message(said: Said) -> dict[str, Any]:
     if said.answers is not None:
         return {"role": "tool", "tool_call_id": said.answers, "content": said.content}
     if said.role == "tool":
-        # The API refuses a tool message without a call id; as `user` it keeps its content and gains no authority.
+        # The API refuses a tool message without a call id; as `user` it keeps its content and no authority.
         content = (
             [{"type": "text", "text": UNCALLED}, *said.content] if isinstance(said.content, list) else None
         )

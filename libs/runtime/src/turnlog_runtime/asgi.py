@@ -1,0 +1,154 @@
+"""The ASGI edge shared by all HTTP services: request ids, errors in one form, bodies read within a limit.
+
+Pure ASGI: Starlette's `BaseHTTPMiddleware` would cancel inner work and hide disconnects.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import structlog
+
+from turnlog_events.errors import InvalidField
+from turnlog_events.ids import new_id
+from turnlog_runtime.problems import INTERNAL, Problem, problem_of
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+ErrorMap = Callable[[Exception], Problem | None]
+Headers = Iterable[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+PROBLEM_JSON = (b"content-type", b"application/problem+json")
+
+_log = structlog.get_logger()
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
+    """Send a whole answer."""
+    head = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_problem(send: Send, problem: Problem) -> None:
+    """Send an error."""
+    headers = [PROBLEM_JSON, *((k.encode(), v.encode()) for k, v in problem.headers.items())]
+    await respond(send, problem.status, problem.render(), headers)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this (lower-case) name, or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The request's body. Raises 413 as soon as it is known to be too large, 415 for a compressed one, and
+    `ClientGone` when it was cut short."""
+    for key, value in scope["headers"]:
+        if key == b"content-length" and value.isdigit() and int(value) > limit_bytes:
+            raise _too_large(limit_bytes)
+        if key == b"content-encoding" and value.lower() != b"identity":
+            raise Problem(
+                415, "unsupported_encoding", "content-encoding: send the body uncompressed", "content-encoding"
+            )
+        if key == b"content-type" and b"charset" in value.lower() and b"utf-8" not in value.lower():
+            raise Problem(415, "unsupported_encoding", "content-type: the body must be UTF-8", "content-type")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    parts, size = [body], len(body)
+    while message["type"] == "http.request" and message.get("more_body"):
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        message = await receive()
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if size > limit_bytes:
+        raise _too_large(limit_bytes)
+    return b"".join(parts)
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    return Problem(
+        413,
+        "body_too_large",
+        f"the body is larger than {limit_bytes} bytes; send it in parts",
+        "body",
+        headers={"connection": "close"},
+    )
+
+
+class Edge:
+    """Wraps an app: gives each request an id, and turns exceptions into problems.
+
+    `errors` maps what a service's own libraries raise; it is the one place where that service decides on statuses.
+    The id is the client's `x-request-id` when it is 1 to 128 printable ASCII characters, else a new one; it is
+    answered as `request-id`, and log lines of the request carry it.
+    """
+
+    def __init__(self, app: App, errors: ErrorMap) -> None:
+        self._app = app
+        self._errors = errors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["request_id"] = request_id
+        tagged = (b"request-id", request_id.encode())
+        started = False
+
+        async def send_tagged(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), tagged]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_tagged)
+        except ClientGone:
+            return
+        except Exception as error:
+            problem = self._problem(error, scope, request_id)
+            if started:
+                raise
+            await respond_problem(send_tagged, problem)
+
+    def _problem(self, error: Exception, scope: Scope, request_id: str) -> Problem:
+        if isinstance(error, Problem):
+            return error
+        if isinstance(error, InvalidField):
+            return problem_of(error)
+        problem = self._errors(error)
+        if problem is None:
+            _log.exception("request_failed", request_id=request_id, method=scope["method"], path=scope["path"])
+            return INTERNAL
+        if problem.status >= 500:
+            _log.warning("request_refused", request_id=request_id, code=problem.code, cause=type(error).__name__)
+        return problem
+
+
+def _request_id(scope: Scope) -> str:
+    given = header(scope, b"x-request-id")
+    if given is not None and 0 < len(given) <= 128 and given.isascii() and given.isprintable():
+        return given
+    return new_id()

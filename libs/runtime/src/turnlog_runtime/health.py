@@ -1,0 +1,71 @@
+"""Liveness, readiness per dependency, and metrics, as an ASGI app that any service can put in front of its own.
+
+`/livez` says that the process runs its event loop; `/readyz` asks each dependency within a second and is 503 when one
+that the service cannot work without is away; `/metrics` is Prometheus' text format.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+from turnlog_runtime.asgi import App, Receive, Scope, Send, header, respond
+
+CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How to ask a dependency (an exception or a time-out means away), and whether the service needs it."""
+
+    ask: Callable[[], Awaitable[object]]
+    needed: bool = True
+
+
+class Health:
+    """Serves /livez, /readyz and /metrics, and passes everything else on."""
+
+    def __init__(self, app: App, checks: Mapping[str, Check]) -> None:
+        self._app = app
+        self._checks = checks
+        self.draining = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == "/livez":
+            await respond(send, 200, b'{"status":"ok"}')
+        elif path == "/readyz":
+            status, body = await self._ready()
+            await respond(send, status, body)
+        elif path == "/metrics":
+            encode, content_type = choose_encoder(header(scope, b"accept") or "")
+            body = await asyncio.to_thread(encode, REGISTRY)
+            await respond(send, 200, body, [(b"content-type", content_type.encode())])
+        else:
+            await self._app(scope, receive, send)
+
+    async def _ready(self) -> tuple[int, bytes]:
+        names = list(self._checks)
+        found = await asyncio.gather(*(_answers(self._checks[name].ask) for name in names))
+        states = dict(zip(names, found, strict=True))
+        ready = not self.draining and all(ok or not self._checks[name].needed for name, ok in states.items())
+        dependencies = {name: "ok" if ok else "away" for name, ok in states.items()}
+        status = "draining" if self.draining else "ok" if ready else "not ready"
+        return (200 if ready else 503), orjson.dumps({"status": status, "dependencies": dependencies})
+
+
+async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
+    try:
+        await asyncio.wait_for(ask(), CHECK_S)
+    except Exception:
+        return False
+    return True
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app behind `Health` in a service without an API."""
+    await respond(send, 404, b'{"status":"not found"}')

@@ -1,0 +1,103 @@
+"""The life of a process: run until a signal, stop taking, drain within a deadline, then cancel."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+import uvicorn
+
+from turnlog_runtime.asgi import App
+
+_log = structlog.get_logger()
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main(stop)` on uvloop; SIGTERM and SIGINT set `stop`, a second one ends the process at once."""
+    try:
+        import uvloop
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    except ImportError:
+        runner = asyncio.Runner()
+    with runner:
+        runner.run(_with_signals(main))
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            raise SystemExit(130)
+        _log.info("stopping")
+        stop.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, asked)
+    await main(stop)
+
+
+async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> None:
+    """Run `work`; once `stop` is set it has `drain_s` seconds to end by itself, then it is cancelled.
+
+    An error of `work` is raised.
+    """
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait({task}, timeout=drain_s)
+        if task.done():
+            task.result()
+    finally:
+        stopping.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has one place for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave signals alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: App, host: str, port: int, shutdown_s: float) -> AsyncIterator[int]:
+    """Serve `app`; yields the port bound (useful with port 0). On leaving, open requests may finish for `shutdown_s`.
+
+    Raises `OSError` when the address cannot be bound.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=max(1, int(shutdown_s)),
+        timeout_keep_alive=75,
+        backlog=2048,
+        proxy_headers=False,
+    )
+    socket = config.bind_socket()
+    server = Server(config)
+    task = asyncio.create_task(server.serve(sockets=[socket]))
+    try:
+        yield int(socket.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await asyncio.wait({task}, timeout=shutdown_s + 2)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        socket.close()

@@ -1,0 +1,172 @@
+"""Settings: one frozen class per service, read once from the environment and passed down.
+
+Every variable starts with `TURNLOG_`; `DATABASE_URL`, `NATS_URL`, `REDIS_URL` and `SECRET_KEY` are understood beside
+their prefixed names. All classes live here, so that a variable meant for one service is known to all, and one that no
+service knows is an error with the nearest known name: never a silent default.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "TURNLOG_"
+
+
+class SettingsError(Exception):
+    """The environment holds a wrong or unknown setting; the message names it and the fix."""
+
+
+def _url(name: str) -> AliasChoices:
+    return AliasChoices(f"{PREFIX}{name}", name)
+
+
+class SharedSettings(BaseSettings):
+    """What every service needs: where the servers are, the log, and how to speak of oneself."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: SecretStr | None = Field(default=None, validation_alias=_url("DATABASE_URL"))
+    """PostgreSQL, as `postgresql://user:password@host:5432/name`."""
+    database_owner_url: SecretStr | None = None
+    """PostgreSQL as the schema's owner, for migrations; defaults to `database_url`."""
+    nats_url: SecretStr | None = Field(default=None, validation_alias=_url("NATS_URL"))
+    redis_url: SecretStr | None = Field(default=None, validation_alias=_url("REDIS_URL"))
+    secret_key: SecretStr | None = Field(default=None, validation_alias=_url("SECRET_KEY"))
+    """Reserved for signing; not used before credentials exist."""
+    data_dir: str = ".turnlog"
+    """Where `turnlog up` keeps the servers it starts itself."""
+    log: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    """The log this process serves."""
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    """Where a service without an HTTP API serves /livez, /readyz and /metrics; 0: nowhere."""
+    database_connections: int = Field(default=8, ge=1, le=200)
+    database_role: str = "turnlog_app"
+    """The role every session takes on: it may read and append, never change."""
+    deadline_s: float = Field(default=5.0, gt=0, le=60)
+    """The longest any call to PostgreSQL may take, and with it a write request."""
+    shutdown_s: float = Field(default=10.0, gt=0, le=300)
+    """How long a stopping process may finish what it has begun."""
+    recent_turns: int = Field(default=200, ge=1, le=10_000)
+    """The window of recent turns that Redis holds of each session."""
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    stream_max_bytes: int = Field(default=0, ge=0)
+    """Bound of a log's JetStream stream (0: none); older events come from PostgreSQL."""
+    stream_max_age_s: float = Field(default=0.0, ge=0)
+
+
+class IngestSettings(SharedSettings):
+    """The write API, group commit and relay."""
+
+    body_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    bulk_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    commit_batch_events: int = Field(default=1000, ge=1, le=10_000)
+    """The most events one transaction takes."""
+    commit_queue_events: int = Field(default=20_000, ge=1)
+    """Events that may wait for a commit; beyond, writes get 503 with Retry-After."""
+    relay_batch_events: int = Field(default=500, ge=1, le=1000)
+    relay_poll_s: float = Field(default=1.0, gt=0, le=60)
+    """How often the relay looks for events that nobody told it of."""
+
+
+class QuerySettings(SharedSettings):
+    """The read API."""
+
+    views_deadline_s: float = Field(default=0.25, gt=0, le=10)
+    """How long Redis may take before a read goes to PostgreSQL."""
+    wait_max_s: float = Field(default=10.0, ge=0, le=60)
+    """The longest `wait_ms` a client may ask for."""
+    summary_max_tokens: int = Field(default=1_024, ge=16)
+    """Size of the served summary when the request names none."""
+    context_max_tokens: int = Field(default=4_000, ge=16)
+    """Size of the served context when the request names none."""
+    sse_queue_events: int = Field(default=1_000, ge=1)
+    """Events a live subscriber may lag behind before it is cut."""
+    sse_heartbeat_s: float = Field(default=15.0, gt=0)
+
+
+class ProjectorSettings(SharedSettings):
+    """Events to read models."""
+
+    apply_batch_events: int = Field(default=1000, ge=1, le=10_000)
+    view_idle_s: int = Field(default=0, ge=0)
+    """Sessions untouched for so long leave Redis (0: never); they come back from PostgreSQL."""
+
+
+class CompressorSettings(SharedSettings):
+    """Rolling summaries."""
+
+    model_provider: str = Field(default="extractive", pattern="^(extractive|openai|anthropic)$")
+    model_name: str = ""
+    model_base_url: str = ""
+    """Any OpenAI-compatible endpoint; empty: the provider's own."""
+    model_api_key: SecretStr | None = None
+    model_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    model_attempts: int = Field(default=4, ge=1, le=10)
+    model_concurrency: int = Field(default=4, ge=1, le=100)
+    model_tokens_per_minute: int = Field(default=200_000, ge=1_000)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_open_s: float = Field(default=30.0, gt=0)
+    compress_turns: int = Field(default=40, ge=2)
+    """Turns not yet covered that make a session due."""
+    compress_tokens: int = Field(default=3_000, ge=100)
+    compress_idle_s: float = Field(default=600.0, gt=0)
+    compress_idle_turns: int = Field(default=8, ge=1)
+    compress_tail_turns: int = Field(default=10, ge=0)
+    """Newest turns left verbatim unless a compression is asked for."""
+    chapter_gap_s: float = Field(default=3_600.0, gt=0)
+    """A pause between turns that ends a chapter."""
+    chapter_max_turns: int = Field(default=50, ge=2)
+    segment_max_tokens: int = Field(default=400, ge=50)
+    rollup_fan_in: int = Field(default=8, ge=2)
+    rollup_max_tokens: int = Field(default=1_200, ge=100)
+    compress_workers: int = Field(default=2, ge=1, le=64)
+    compress_pending_sessions: int = Field(default=10_000, ge=1)
+
+
+ALL_SETTINGS: tuple[type[SharedSettings], ...] = (
+    IngestSettings,
+    QuerySettings,
+    ProjectorSettings,
+    CompressorSettings,
+)
+S = TypeVar("S", bound=SharedSettings)
+
+
+def known_variables() -> set[str]:
+    """Every `TURNLOG_` variable that some service reads."""
+    return {PREFIX + field.upper() for settings in ALL_SETTINGS for field in settings.model_fields}
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for a `TURNLOG_` variable that no service knows."""
+    known = known_variables()
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "unset it"
+            raise SettingsError(f"unknown setting {name}: {hint}")
+
+
+def load(settings: type[S], **given: object) -> S:
+    """The settings of a service from the environment; `given` wins over it. Raises `SettingsError`."""
+    check_environment(os.environ)
+    try:
+        return settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])).upper().removeprefix(PREFIX)
+        raise SettingsError(f"{PREFIX}{field}: {first['msg']}") from None
+
+
+def required_url(value: SecretStr | None, name: str) -> str:
+    """The address, or `SettingsError` naming the variable to set."""
+    if value is None or not value.get_secret_value():
+        raise SettingsError(f"{PREFIX}{name} is not set: give the address of the server, or use `turnlog up`")
+    return value.get_secret_value()

@@ -1,0 +1,143 @@
+"""Reads read models: the query service's side.
+
+A read answers None whenever Redis cannot say (away, slow, partition not replayed on this server, session not
+there): the caller then reads PostgreSQL. None is never "empty". No method raises for a fault of Redis.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from turnlog_views.answers import HeadView, SessionView, TurnsView, head_answer, session_answer, turns_answer
+from turnlog_views.functions import library
+from turnlog_views.keys import PARTITIONS, LogKeys, identity_of, partition_of
+from turnlog_views.link import pack
+from turnlog_views.partitions import FIRST_GENERATION
+from turnlog_views.pump import Pump, PumpSettings
+
+_log = structlog.get_logger()
+
+Incarnations = Callable[[str], Awaitable[str]]
+"""The incarnation of a log by its name, from PostgreSQL; may raise."""
+
+TURNS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """`connections` share the reads; `ready_timeout_s` is how long `open` waits for the first connection."""
+
+    connections: int = 2
+    ready_timeout_s: float = 1.0
+    pump: PumpSettings = field(default_factory=PumpSettings)
+
+
+class _Log:
+    """What the reader knows of a log: its keys and the live generation of each partition, as last heard."""
+
+    __slots__ = ("generations", "keys")
+
+    def __init__(self, keys: LogKeys) -> None:
+        self.keys = keys
+        self.generations = [FIRST_GENERATION] * PARTITIONS
+
+
+class ViewReader:
+    """Concurrent reads over a few connections; made by `open`, ended by `close`."""
+
+    def __init__(self, url: str, incarnations: Incarnations, settings: ReaderSettings) -> None:
+        self._incarnations = incarnations
+        self._logs: dict[str, _Log] = {}
+        self._pumps = [Pump(url, settings.pump) for _ in range(settings.connections)]
+        self._tasks = [asyncio.create_task(pump.run(), name="views-pump") for pump in self._pumps]
+        self._names = {verb: library().function(verb) for verb in ("head", "turns", "session")}
+
+    @classmethod
+    async def open(
+        cls, url: str, incarnations: Incarnations, settings: ReaderSettings = ReaderSettings()
+    ) -> "ViewReader":
+        """A reader. Waits for a connection for `ready_timeout_s` at most: a server that is away is no error."""
+        reader = cls(url, incarnations, settings)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.ready_timeout_s):
+                await asyncio.gather(*(pump.ready.wait() for pump in reader._pumps))
+        return reader
+
+    async def close(self) -> None:
+        """End the connections; reads that wait answer None."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether any connection stands."""
+        return any(pump.ready.is_set() for pump in self._pumps)
+
+    def forget(self, log: str) -> None:
+        """Ask for the log's incarnation again at the next read."""
+        self._logs.pop(log, None)
+
+    async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None:
+        """The newest `limit` visible turns (1..10,000; the window bounds them), or None: ask PostgreSQL."""
+        limit = max(1, min(limit, TURNS_MAX))
+        reply = await self._read("turns", 3, log, identity_of(tenant, session_id), (limit,))
+        return turns_answer(reply, limit) if reply is not None else None
+
+    async def session(self, tenant: str, log: str, session_id: str) -> SessionView | None:
+        """Head, turns of the window and summaries at one moment, or None: ask PostgreSQL."""
+        reply = await self._read("session", 4, log, identity_of(tenant, session_id))
+        return session_answer(reply) if reply is not None else None
+
+    async def head(self, tenant: str, log: str, session_id: str) -> HeadView | None:
+        """The head alone, or None: ask PostgreSQL."""
+        reply = await self._read("head", 2, log, identity_of(tenant, session_id))
+        return head_answer(reply) if reply is not None else None
+
+    async def _read(
+        self, verb: str, keys: int, log: str, identity: str, more: tuple[int, ...] = ()
+    ) -> list[Any] | None:
+        known = self._logs.get(log) or await self._learn(log)
+        if known is None:
+            return None
+        partition = partition_of(identity)
+        for _ in range(2):  # once more when the generation was another
+            pump = min(self._pumps, key=_load)
+            generation = known.generations[partition]
+            names = (known.keys.metas[partition], *known.keys.session(partition, generation, identity))[:keys]
+            packed = pack(
+                "FCALL_RO", self._names[verb], keys, *names, generation, pump.run_id, identity, *more
+            )
+            future = pump.submit(packed)
+            reply = await future if future is not None else None
+            if reply is None:
+                return None
+            if reply[0] == b"ok":
+                return self._checked(pump, reply, identity)
+            if reply[0] != b"generation":
+                return None
+            known.generations[partition] = int(reply[1])
+        return None
+
+    def _checked(self, pump: Pump, reply: list[Any], identity: str) -> list[Any] | None:
+        if reply[1] == identity.encode():
+            return reply
+        _log.error("views_reply_of_another_session")
+        pump.drop()
+        return None
+
+    async def _learn(self, log: str) -> _Log | None:
+        try:
+            incarnation = await self._incarnations(log)
+        except Exception as error:  # whatever the resolver's store raises: without it there is no key to read
+            _log.warning("views_incarnation_unknown", log=log, error=str(error))
+            return None
+        return self._logs.setdefault(log, _Log(LogKeys(log, incarnation)))
+
+
+def _load(pump: Pump) -> tuple[bool, int]:
+    return (not pump.ready.is_set(), pump.load)
