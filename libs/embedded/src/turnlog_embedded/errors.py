@@ -33,9 +33,7 @@ class FolderInUse(EmbeddedError):
         use = f"use it at http://127.0.0.1:{port}, " if port else ""
         end = f"stop it (kill {pid})" if pid else "stop it"
         where = f" {folder}" if folder else ""
-        super().__init__(
-            f"data folder{where} is in use by {who}{since}{at}: {use}{end}, or choose another data folder"
-        )
+        super().__init__(f"data folder{where} is in use by {who}{since}{at}: {use}{end}, or choose another data folder")
 
 
 class FolderNotOurs(EmbeddedError):

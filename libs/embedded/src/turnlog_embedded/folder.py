@@ -151,9 +151,7 @@ def _sockets_for(root: Path, account: Account | None) -> Path:
         path = temporary / f"turnlog-{mark}"
         if _fits(path):
             return _private(path, account)
-    raise EmbeddedError(
-        f"no path short enough for a unix socket: {root} and {tempfile.gettempdir()} are too long"
-    )
+    raise EmbeddedError(f"no path short enough for a unix socket: {root} and {tempfile.gettempdir()} are too long")
 
 
 def _fits(place: Path) -> bool:

@@ -33,9 +33,7 @@ def main(argv: list[str]) -> None:
     parent, death_signal, uid, gid, bypass, watch_fd = (int(word) for word in argv[1:7])
     command = argv[7:]
     os.umask(0o077)
-    if (
-        watch_fd >= 0
-    ):  # told before the exec: a parent killed in between leaves nobody unknown to the watchdog
+    if watch_fd >= 0:  # told before the exec: a parent killed in between leaves nobody unknown to the watchdog
         os.write(watch_fd, f"add {os.getpid()} {death_signal}\n".encode())
         os.close(watch_fd)
     if uid >= 0:

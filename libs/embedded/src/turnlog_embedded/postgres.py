@@ -102,9 +102,7 @@ async def _create(folder: Folder, binaries: PostgresBinaries, run_tool: RunTool)
 def _order(folder: Folder, argv: tuple[str, ...], *, cwd: Path) -> Order:
     fast, immediate = signal.SIGINT, signal.SIGQUIT
     log, account = folder.log(NAME), folder.account
-    return Order(
-        NAME, argv, cwd, log, account, None, stop_signal=fast, hard_signal=immediate, death_signal=fast
-    )
+    return Order(NAME, argv, cwd, log, account, None, stop_signal=fast, hard_signal=immediate, death_signal=fast)
 
 
 def _tool(folder: Folder, argv: tuple[str, ...], *, cwd: Path, stdin: Path | None = None) -> Order:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -16,14 +17,15 @@ from turnlog_embedded.errors import ServerFailed
 
 LEAVE_S = 30.0  # an orphan has got its stop signal already; PostgreSQL may still write a checkpoint
 PATIENCE_S = 20.0  # then it is stopped hard
+MERCY_S = 25.0  # then killed: a paused process hears nothing else
 POLL_S = 0.02
 
 
 async def lock_server(name: str, path: Path, *, hard_signal: int) -> int:
     """Wait until no earlier server runs on the data; return the locked descriptor, for the caller to close.
 
-    To be called only by the holder of the data folder: after 20 s an earlier server is sent `hard_signal`,
-    and after 30 s ServerFailed is raised.
+    To be called only by the holder of the data folder: after 20 s an earlier server is sent `hard_signal`, after 25 s
+    SIGKILL, and after 30 s ServerFailed is raised.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -41,7 +43,8 @@ def note_pid(fd: int, pid: int) -> None:
 
 
 async def _wait_for(fd: int, name: str, hard_signal: int) -> None:
-    began, hurried = time.monotonic(), False
+    began = time.monotonic()
+    due = [(PATIENCE_S, hard_signal), (MERCY_S, signal.SIGKILL)]
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,12 +52,9 @@ async def _wait_for(fd: int, name: str, hard_signal: int) -> None:
         except BlockingIOError:
             waited_s = time.monotonic() - began
         if waited_s > LEAVE_S:
-            raise ServerFailed(
-                name, "", reason=f"is still running from an earlier start (process {_pid(fd)}); stop it"
-            )
-        if waited_s > PATIENCE_S and not hurried:
-            hurried = True
-            _hurry(_pid(fd), hard_signal)
+            raise ServerFailed(name, "", reason=f"is still running from an earlier start (process {_pid(fd)}); stop it")
+        if due and waited_s > due[0][0]:
+            _hurry(_pid(fd), due.pop(0)[1])
         await asyncio.sleep(POLL_S)
 
 

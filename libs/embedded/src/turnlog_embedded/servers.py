@@ -46,7 +46,7 @@ class ServerSpec:
 
 
 async def start(data_dir: Path, spec: ServerSpec = ServerSpec(), *, log: Log | None = None) -> "Servers":
-    """Start the wanted servers at once and wait until each answers: about 0.1 s, 1 s for a new folder.
+    """Start the wanted servers at once and wait until each answers: 0.1 s; 1 to 2 s for a new folder.
 
     Takes the hold on the folder if this process has not got it, and then gives it back in `stop`. `log` is
     called as `log(event, **facts)`; no fact is a secret.
@@ -58,9 +58,7 @@ async def start(data_dir: Path, spec: ServerSpec = ServerSpec(), *, log: Log | N
     servers: Servers | None = None
     try:
         servers = Servers(lay_out(data_dir), spec, leave, log or _silent)
-        outcomes = await asyncio.gather(
-            *(servers.start_one(name) for name in spec.names), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(servers.start_one(name) for name in spec.names), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -207,9 +205,7 @@ class Servers:
 
         if name == postgres.NAME:
             return await postgres.prepare(self._folder, run_tool)
-        return (
-            nats.prepare(self._folder, self._nats_port) if name == nats.NAME else valkey.prepare(self._folder)
-        )
+        return nats.prepare(self._folder, self._nats_port) if name == nats.NAME else valkey.prepare(self._folder)
 
     def _watch(self, name: str, child: Child) -> None:
         loop = asyncio.get_running_loop()

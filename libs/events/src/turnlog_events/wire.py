@@ -3,6 +3,8 @@
 The payload is not parsed to be sent or received, so its bytes (and hash) cannot change on the way.
 """
 
+from typing import Any
+
 import orjson
 
 from turnlog_events.errors import EventError
@@ -40,6 +42,7 @@ def decode(data: bytes) -> Event:
         *plain, sha, key_id, chain = fields
         if not separator or len(plain) != len(_FIELDS):
             raise EventError("not an event: wrong number of envelope fields")
-        return Event(*plain, *(payload, bytes.fromhex(sha), key_id, bytes.fromhex(chain)))
+        values: list[Any] = [*plain, payload, bytes.fromhex(sha), key_id, bytes.fromhex(chain)]
+        return Event(*values)
     except (orjson.JSONDecodeError, ValueError, TypeError) as error:
         raise EventError(f"not an event: {error}") from error

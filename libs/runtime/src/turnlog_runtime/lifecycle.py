@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
@@ -89,15 +90,17 @@ async def serving(app: App, host: str, port: int, shutdown_s: float) -> AsyncIte
         backlog=2048,
         proxy_headers=False,
     )
-    socket = config.bind_socket()
+    listener = socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+    )
     server = Server(config)
-    task = asyncio.create_task(server.serve(sockets=[socket]))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield int(socket.getsockname()[1])
+        yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
         await asyncio.wait({task}, timeout=shutdown_s + 2)
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
-        socket.close()
+        listener.close()

@@ -1,0 +1,24 @@
+"""Read models in Redis or Valkey: how they are named, written and read.
+
+`ViewReader` is for the query service, `ViewWriter` for the projector and the rebuild.
+"""
+
+from turnlog_views.answers import HeadView, SessionView, TurnsView
+from turnlog_views.errors import ViewsError, ViewsRefused, ViewsUnavailable
+from turnlog_views.pump import PumpSettings
+from turnlog_views.reader import ReaderSettings, ViewReader
+from turnlog_views.writer import ViewWriter, WriterSettings
+
+__all__ = [
+    "HeadView",
+    "PumpSettings",
+    "ReaderSettings",
+    "SessionView",
+    "TurnsView",
+    "ViewReader",
+    "ViewWriter",
+    "ViewsError",
+    "ViewsRefused",
+    "ViewsUnavailable",
+    "WriterSettings",
+]

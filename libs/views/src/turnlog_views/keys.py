@@ -52,6 +52,12 @@ class LogKeys:
         prefix = f"{self.prefixes[partition]}{generation}:"
         return f"{prefix}h:{identity}", f"{prefix}t:{identity}", f"{prefix}n:{identity}"
 
-    def pattern(self, generation: int, kind: str = "*") -> str:
-        """A glob for SCAN over all partitions of a generation. `kind` is h, t or n."""
+    def pattern(self, generation: int | str, kind: str = "*") -> str:
+        """A glob for SCAN over the session keys of all partitions of a generation, or of all ("*"). `kind` is h, t
+        or n."""
         return f"tl:{{{self.log}:*}}:{self.incarnation[:INCARNATION_CHARS]}:{generation}:{kind}:*"
+
+
+def generation_of(session_key: bytes) -> int:
+    """The generation that a session's key belongs to."""
+    return int(session_key.split(b"}:", 1)[1].split(b":", 2)[1])

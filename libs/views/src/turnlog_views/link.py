@@ -22,7 +22,8 @@ CHUNK_BYTES = 1 << 20
 
 def pack(*command: str | bytes | int) -> bytes:
     """A command as bytes on the wire (RESP)."""
-    return hiredis.pack_command(command)
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub names no tuples of many
+    return packed
 
 
 class Link:
@@ -50,9 +51,9 @@ class Link:
         await self.close()
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = self._pool.make_connection()
+                connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
                 try:
-                    await connection.connect()
+                    await connection.connect()  # type: ignore[no-untyped-call]
                     self._connection = connection
                     self.run_id = await self._greet()
                 except BaseException:
@@ -108,9 +109,7 @@ class Link:
             await self._exchange_chunk(connection, chunk, replies)
         return replies
 
-    async def _exchange_chunk(
-        self, connection: AbstractConnection, chunk: Sequence[bytes], replies: list[Any]
-    ) -> None:
+    async def _exchange_chunk(self, connection: AbstractConnection, chunk: Sequence[bytes], replies: list[Any]) -> None:
         await connection.send_packed_command(b"".join(chunk), check_health=False)
         for _ in chunk:
             try:

@@ -19,18 +19,23 @@ class Mode(Enum):
 @dataclass(frozen=True, slots=True)
 class Partition:
     """How far one partition is. `run_id` is that of the server on which it was last known to be complete, empty
-    when it is not. `newest` is the highest generation of which there is a trace."""
+    when it is not. `traces` are all generations of which its meta knows."""
 
     number: int
     generation: int = FIRST_GENERATION
     checkpoint: int = 0
     run_id: str = ""
     window: int = 0
-    newest: int = FIRST_GENERATION
+    traces: frozenset[int] = frozenset()
 
     def at(self, checkpoint: int, run_id: str | None = None) -> "Partition":
         """The same at another checkpoint, and stamped when a `run_id` is given."""
         return replace(self, checkpoint=checkpoint, run_id=self.run_id if run_id is None else run_id)
+
+    def after(self, change: "Change", window: int, run_id: str) -> "Partition":
+        """The same after a change was applied on the server of this `run_id`."""
+        stamped = run_id if change.stamp else self.run_id
+        return replace(self, checkpoint=change.checkpoint, window=window, run_id=stamped)
 
     @classmethod
     def from_meta(cls, number: int, fields: Mapping[bytes, bytes]) -> "Partition | None":
@@ -44,14 +49,13 @@ class Partition:
             int(fields.get(b"c:" + live, 0)),
             fields.get(b"r:" + live, b"").decode(),
             int(fields.get(b"w:" + live, 0)),
-            newest_generation(fields),
+            generations_in(fields),
         )
 
 
-def newest_generation(fields: Mapping[bytes, bytes]) -> int:
-    """The highest generation of which a meta hash holds a trace; 0 for none."""
-    traces = [int(name[2:]) for name in fields if name[1:2] == b":"]
-    return max([int(fields.get(b"gen", 0)), *traces])
+def generations_in(fields: Mapping[bytes, bytes]) -> frozenset[int]:
+    """The generations of which a meta hash holds a trace."""
+    return frozenset(int(name[2:]) for name in fields if name[1:2] == b":")
 
 
 @dataclass(slots=True)
@@ -84,8 +88,9 @@ class Effects:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The change is done. `absent` sessions were not there, or not at the state before: they are not readable now
-    until they are loaded."""
+    until they are loaded. `window` is that of the partition's generation, in turns."""
 
+    window: int
     absent: tuple[str, ...] = ()
 
 

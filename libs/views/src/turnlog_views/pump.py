@@ -55,11 +55,6 @@ class Pump:
         """That of the server behind the connection."""
         return self._link.run_id
 
-    @property
-    def load(self) -> int:
-        """How many reads wait."""
-        return len(self._waiting)
-
     def submit(self, packed: bytes) -> "asyncio.Future[Any] | None":
         """Queue one packed command. Its reply comes as the future's result, None when there is none to be had.
 
@@ -128,7 +123,7 @@ class Pump:
         _resolve(batch, [None] * len(batch))
 
     def _backoff_s(self, attempt: int) -> float:
-        ceiling = min(self._settings.backoff_first_s * 2 ** min(attempt, 16), self._settings.backoff_last_s)
+        ceiling = min(self._settings.backoff_first_s * 2.0 ** min(attempt, 16), self._settings.backoff_last_s)
         return ceiling * random.uniform(0.5, 1.0)
 
 

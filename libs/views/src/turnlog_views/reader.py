@@ -29,9 +29,10 @@ TURNS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ReaderSettings:
-    """`connections` share the reads; `ready_timeout_s` is how long `open` waits for the first connection."""
+    """Reads of more than `small_turns_max` turns have a connection of their own, so that a session of large turns
+    cannot keep others waiting. `ready_timeout_s` is how long `open` waits for the connections."""
 
-    connections: int = 2
+    small_turns_max: int = 50
     ready_timeout_s: float = 1.0
     pump: PumpSettings = field(default_factory=PumpSettings)
 
@@ -51,8 +52,10 @@ class ViewReader:
 
     def __init__(self, url: str, incarnations: Incarnations, settings: ReaderSettings) -> None:
         self._incarnations = incarnations
+        self._settings = settings
         self._logs: dict[str, _Log] = {}
-        self._pumps = [Pump(url, settings.pump) for _ in range(settings.connections)]
+        self._small, self._large = Pump(url, settings.pump), Pump(url, settings.pump)
+        self._pumps = (self._small, self._large)
         self._tasks = [asyncio.create_task(pump.run(), name="views-pump") for pump in self._pumps]
         self._names = {verb: library().function(verb) for verb in ("head", "turns", "session")}
 
@@ -75,8 +78,8 @@ class ViewReader:
 
     @property
     def is_ready(self) -> bool:
-        """Whether any connection stands."""
-        return any(pump.ready.is_set() for pump in self._pumps)
+        """Whether the connection for small reads stands."""
+        return self._small.ready.is_set()
 
     def forget(self, log: str) -> None:
         """Ask for the log's incarnation again at the next read."""
@@ -85,33 +88,31 @@ class ViewReader:
     async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None:
         """The newest `limit` visible turns (1..10,000; the window bounds them), or None: ask PostgreSQL."""
         limit = max(1, min(limit, TURNS_MAX))
-        reply = await self._read("turns", 3, log, identity_of(tenant, session_id), (limit,))
+        pump = self._small if limit <= self._settings.small_turns_max else self._large
+        reply = await self._read(pump, "turns", 3, log, identity_of(tenant, session_id), (limit,))
         return turns_answer(reply, limit) if reply is not None else None
 
     async def session(self, tenant: str, log: str, session_id: str) -> SessionView | None:
         """Head, turns of the window and summaries at one moment, or None: ask PostgreSQL."""
-        reply = await self._read("session", 4, log, identity_of(tenant, session_id))
+        reply = await self._read(self._large, "session", 4, log, identity_of(tenant, session_id))
         return session_answer(reply) if reply is not None else None
 
     async def head(self, tenant: str, log: str, session_id: str) -> HeadView | None:
         """The head alone, or None: ask PostgreSQL."""
-        reply = await self._read("head", 2, log, identity_of(tenant, session_id))
+        reply = await self._read(self._small, "head", 2, log, identity_of(tenant, session_id))
         return head_answer(reply) if reply is not None else None
 
     async def _read(
-        self, verb: str, keys: int, log: str, identity: str, more: tuple[int, ...] = ()
+        self, pump: Pump, verb: str, keys: int, log: str, identity: str, more: tuple[int, ...] = ()
     ) -> list[Any] | None:
         known = self._logs.get(log) or await self._learn(log)
         if known is None:
             return None
         partition = partition_of(identity)
         for _ in range(2):  # once more when the generation was another
-            pump = min(self._pumps, key=_load)
             generation = known.generations[partition]
             names = (known.keys.metas[partition], *known.keys.session(partition, generation, identity))[:keys]
-            packed = pack(
-                "FCALL_RO", self._names[verb], keys, *names, generation, pump.run_id, identity, *more
-            )
+            packed = pack("FCALL_RO", self._names[verb], keys, *names, generation, pump.run_id, identity, *more)
             future = pump.submit(packed)
             reply = await future if future is not None else None
             if reply is None:
@@ -137,7 +138,3 @@ class ViewReader:
             _log.warning("views_incarnation_unknown", log=log, error=str(error))
             return None
         return self._logs.setdefault(log, _Log(LogKeys(log, incarnation)))
-
-
-def _load(pump: Pump) -> tuple[bool, int]:
-    return (not pump.ready.is_set(), pump.load)

@@ -3,7 +3,7 @@
 Enters: effects and `SessionState` of `turnlog_events`. Leaves: flat argument lists, and states read back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -90,9 +90,7 @@ def parse_state(
         agents=_members(agents),
         users=_members(users),
         turns=tuple((version_of(view), view) for view in turns),
-        nodes=()
-        if head_only
-        else tuple(SummaryNode(*numbers, bodies[numbers[0]]) for numbers in parse_ranges(index)),
+        nodes=() if head_only else tuple(_node(numbers, bodies) for numbers in parse_ranges(index)),
         hidden=tuple((start, end) for start, end in parse_ranges(hidden)),
     )
 
@@ -100,6 +98,11 @@ def parse_state(
 def parse_ranges(items: bytes) -> Iterable[tuple[int, ...]]:
     """Ranges "from-to" or "from-to-level-revision" by comma."""
     return (tuple(map(int, item.split(b"-"))) for item in items.split(b",") if item)
+
+
+def _node(numbers: tuple[int, ...], bodies: Mapping[int, bytes]) -> SummaryNode:
+    start, end, level, revision = numbers
+    return SummaryNode(start, end, level, revision, bodies[start])
 
 
 def _members(items: bytes) -> tuple[str, ...]:

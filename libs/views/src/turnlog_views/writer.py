@@ -3,7 +3,7 @@
 Every write names the checkpoint that it follows, so a repeat changes nothing and a late writer is refused.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from turnlog_events.fold import RECENT_TURNS, SessionState
 from turnlog_views.errors import ViewsRefused, ViewsUnavailable
 from turnlog_views.functions import library
-from turnlog_views.keys import PARTITIONS, LogKeys, partition_of
+from turnlog_views.keys import PARTITIONS, LogKeys, generation_of, partition_of
 from turnlog_views.link import Link, pack
 from turnlog_views.partitions import (
     FIRST_GENERATION,
@@ -22,7 +22,7 @@ from turnlog_views.partitions import (
     Moved,
     Outcome,
     Partition,
-    newest_generation,
+    generations_in,
 )
 from turnlog_views.wire import HEAD_FIELDS, Argument, load_arguments, parse_state
 
@@ -54,19 +54,20 @@ class ViewWriter:
     """Writes the read models of one log. All methods raise `ViewsUnavailable` when the server is away (after
     which `open` must be called again) and `ViewsRefused` when it refuses a command."""
 
-    def __init__(self, url: str, log: str, incarnation: str, settings: WriterSettings = WriterSettings()) -> None:
-        self.keys = LogKeys(log, incarnation)
+    def __init__(self, url: str, log: str, settings: WriterSettings = WriterSettings()) -> None:
+        self.log = log
         self.settings = settings
+        self.keys = LogKeys(log, "")
         self._link = Link(url, settings.connect_timeout_s)
-        self._function = {v: library().function(v) for v in ("apply", "load", "dump", "begin", "switch", "drop", "restart")}
 
     @property
     def run_id(self) -> str:
         """That of the server behind the present connection."""
         return self._link.run_id
 
-    async def open(self) -> None:
-        """Connect (again)."""
+    async def open(self, incarnation: str) -> None:
+        """Connect (again), to write the read models of this incarnation of the log."""
+        self.keys = LogKeys(self.log, incarnation)
         await self._link.open()
 
     async def close(self) -> None:
@@ -76,10 +77,12 @@ class ViewWriter:
     async def partitions(self) -> list[Partition]:
         """All 256, in order. One without meta is at checkpoint 0 of the generation that the others are in."""
         metas = await self._metas()
-        newest = max((newest_generation(meta) for meta in metas), default=0)
         found = [Partition.from_meta(number, meta) for number, meta in enumerate(metas)]
         live = max((p.generation for p in found if p), default=FIRST_GENERATION)
-        return [p or Partition(n, generation=live, newest=max(newest, live)) for n, p in enumerate(found)]
+        return [
+            p or Partition(n, generation=live, traces=generations_in(meta))
+            for n, (p, meta) in enumerate(zip(found, metas, strict=True))
+        ]
 
     async def _metas(self) -> list[dict[bytes, bytes]]:
         replies = await self._call([pack("HGETALL", key) for key in self.keys.metas])
@@ -106,25 +109,15 @@ class ViewWriter:
             names += self.keys.session(part.number, part.generation, identity)
             arguments += (identity, effects.count, len(effects.arguments))
             arguments += effects.arguments
-        return pack("FCALL", self._function["apply"], len(names), *names, *arguments)
+        return pack("FCALL", library().function("apply"), len(names), *names, *arguments)
 
     async def load(self, partition: Partition, identity: str, state: SessionState) -> bool:
         """Write a session whole, as folded up to the partition's checkpoint. False: the checkpoint has moved."""
         names = self.keys.session(partition.number, partition.generation, identity)
         head: tuple[Argument, ...] = (partition.generation, partition.checkpoint, self.settings.idle_ttl_s)
-        (reply,) = await self._call(
-            [
-                pack(
-                    "FCALL",
-                    self._function["load"],
-                    4,
-                    self.keys.metas[partition.number],
-                    *names,
-                    *head,
-                    *load_arguments(identity, state),
-                )
-            ]
-        )
+        meta = self.keys.metas[partition.number]
+        arguments = (*head, *load_arguments(identity, state))
+        (reply,) = await self._call([pack("FCALL", library().function("load"), 4, meta, *names, *arguments)])
         return bool(reply[0] == b"ok")
 
     async def dumps(self, generations: Sequence[int], identities: Sequence[str]) -> list[Dump | None]:
@@ -134,7 +127,9 @@ class ViewWriter:
             number = partition_of(identity)
             names = self.keys.session(number, generation, identity)
             packed.append(
-                pack("FCALL_RO", self._function["dump"], 4, self.keys.metas[number], *names, generation, "", identity)
+                pack(
+                    "FCALL_RO", library().function("dump"), 4, self.keys.metas[number], *names, generation, "", identity
+                )
             )
         return [_dump(reply) for reply in await self._call(packed)]
 
@@ -167,20 +162,25 @@ class ViewWriter:
             [self._pack_generation("restart", p.number, (p.generation, generation, window)) for p in partitions]
         )
 
-    async def delete(self, generation: int) -> int:
-        """Delete every key of a generation that is not live; how many there were."""
-        await self._each("drop", [(generation,)] * PARTITIONS)
+    async def sweep(self, keep: Collection[int]) -> int:
+        """Delete every session key of generations other than `keep`, and what their partitions know of them; how
+        many keys there were. Not while another rebuild runs."""
+        partitions = await self.partitions()
+        await self._call(
+            [self._pack_generation("drop", p.number, (g,)) for p in partitions for g in p.traces if g not in keep]
+        )
         deleted = 0
-        async for page in self._scan(self.keys.pattern(generation)):
+        async for page in self._scan(self.keys.pattern("*")):
+            doomed = [key for key in page if generation_of(key) not in keep]
             # One key a command: on a cluster they lie in different slots.
-            deleted += sum(await self._call([pack("UNLINK", key) for key in page]))
+            deleted += sum(await self._call([pack("UNLINK", key) for key in doomed]))
         return deleted
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        cursor = b"0"
+        cursor: Any = b"0"
         while True:
-            (reply,) = await self._call([pack("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)])
-            cursor, page = reply
+            scan = pack("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+            ((cursor, page),) = await self._call([scan])
             if page:
                 yield page
             if cursor == b"0":
@@ -192,7 +192,7 @@ class ViewWriter:
             raise ViewsRefused(f"{verb} {arguments[0][0]}: it is, or is older than, the live generation")
 
     def _pack_generation(self, verb: str, number: int, arguments: tuple[Argument, ...]) -> bytes:
-        return pack("FCALL", self._function[verb], 1, self.keys.metas[number], *arguments)
+        return pack("FCALL", library().function(verb), 1, self.keys.metas[number], *arguments)
 
     async def _call(self, packed: Sequence[bytes]) -> list[Any]:
         replies = await self._link.call(packed, self.settings.deadline_s)
@@ -210,10 +210,8 @@ class ViewWriter:
 def _outcome(change: Change, reply: list[bytes]) -> Outcome:
     if reply[0] != b"ok":
         return Moved(int(reply[1]), int(reply[2] or 0))
-    if len(reply) == 1:
-        return Applied()
-    identities = list(change.sessions)
-    return Applied(tuple(identities[int(place) - 1] for place in reply[1:]))
+    identities = list(change.sessions) if len(reply) > 2 else []
+    return Applied(int(reply[1]), tuple(identities[int(place) - 1] for place in reply[2:]))
 
 
 def _dump(reply: list[Any]) -> Dump | None:

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from turnlog_compressor.transcript import Range, visible_count
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.fold import fold, required_revision
 from turnlog_events.payloads import MemorySummarized
 from turnlog_events.upcast import payload_of
-
-from turnlog_compressor.transcript import Range, visible_count
 
 Place = tuple[int, int, int]
 """(level, from_version, to_version): where a summary stands, whatever its revision."""

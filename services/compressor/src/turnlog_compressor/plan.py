@@ -20,8 +20,8 @@ class PlanSettings:
     """`fan_in` neighbours of a level become one summary of the next; `gap_versions` bounds a summary that fills a
     hole where nothing was ever stored."""
 
-    policy: PolicySettings = PolicySettings()
-    runs: RunSettings = RunSettings()
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    runs: RunSettings = field(default_factory=RunSettings)
     fan_in: int = FAN_IN
     gap_versions: int = 40
 
@@ -103,24 +103,40 @@ def first_wanted(cover: Cover, settings: PlanSettings) -> int:
 
 def _restored(draft: _Draft, tile: Tile, settings: PlanSettings) -> list[_Node]:
     if tile.mark is None:
-        starts = range(tile.from_version, tile.to_version + 1, settings.gap_versions)
-        last = settings.gap_versions - 1
-        return [draft.make(1, start, min(start + last, tile.to_version)) for start in starts]
-    return [_node(tile.mark) if tile.stands else _remade(draft, tile.mark)]
+        return [draft.make(1, a, b) for a, b in _stretches(tile.from_version, tile.to_version, settings)]
+    return [_node(tile.mark) if tile.stands else _remade(draft, tile.mark, settings)]
 
 
-def _remade(draft: _Draft, lost: Mark) -> _Node:
+def _remade(draft: _Draft, lost: Mark, settings: PlanSettings) -> _Node:
     """The same place again: of its sources, those that still hold are used as they are."""
-    sources: list[str] = []
-    for event_id in lost.sources:
-        child = draft.cover.by_id.get(event_id)
-        if child is None or not lost.holds(child) or child.level >= lost.level:
-            continue
-        if not draft.cover.visible(child.from_version, child.to_version):
-            continue
-        usable = draft.cover.usable.get(child.place)
-        sources.append((_node(usable) if usable else _remade(draft, child)).key)
-    return draft.make(lost.level, lost.from_version, lost.to_version, tuple(sources))
+    cover = draft.cover
+    if lost.level == 1 or not cover.visible(lost.from_version, lost.to_version):
+        return draft.make(lost.level, lost.from_version, lost.to_version)
+    known = [cover.by_id[source] for source in lost.sources if source in cover.by_id]
+    children = [child for child in known if child.level < lost.level and lost.holds(child)]
+    told = {v for child in children for v in range(child.from_version, child.to_version + 1)}
+    if len(told) < lost.to_version + 1 - lost.from_version:
+        stretches = _stretches(lost.from_version, lost.to_version, settings)
+        sources = [_leaf(draft, a, b) for a, b in stretches if cover.visible(a, b)]
+    else:
+        seen = [child for child in children if cover.visible(child.from_version, child.to_version)]
+        sources = [_reused(draft, child, settings) for child in seen]
+    return draft.make(lost.level, lost.from_version, lost.to_version, tuple(node.key for node in sources))
+
+
+def _reused(draft: _Draft, child: Mark, settings: PlanSettings) -> _Node:
+    usable = draft.cover.usable.get(child.place)
+    return _node(usable) if usable else _remade(draft, child, settings)
+
+
+def _leaf(draft: _Draft, from_version: int, to_version: int) -> _Node:
+    usable = draft.cover.usable.get((1, from_version, to_version))
+    return _node(usable) if usable else draft.make(1, from_version, to_version)
+
+
+def _stretches(from_version: int, to_version: int, settings: PlanSettings) -> list[Range]:
+    starts = range(from_version, to_version + 1, settings.gap_versions)
+    return [(start, min(start + settings.gap_versions - 1, to_version)) for start in starts]
 
 
 def _grow(draft: _Draft, page: Page, settings: PlanSettings) -> None:
@@ -168,9 +184,7 @@ def _roll_up(draft: _Draft, fan_in: int) -> None:
         group = draft.nodes[first : first + fan_in]
         level = max(node.level for node in group) + 1
         sources = tuple(node.key for node in group)
-        draft.nodes[first : first + fan_in] = [
-            draft.make(level, group[0].from_version, group[-1].to_version, sources)
-        ]
+        draft.nodes[first : first + fan_in] = [draft.make(level, group[0].from_version, group[-1].to_version, sources)]
 
 
 def _first_group(nodes: Sequence[_Node], fan_in: int) -> int | None:

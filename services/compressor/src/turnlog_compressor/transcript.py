@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from turnlog_events.event import Event, rfc3339
-from turnlog_events.upcast import payload_of
 
 from turnlog_compressor.source import SourceTurn
+from turnlog_events.event import Event, rfc3339
+from turnlog_events.upcast import payload_of
 
 BYTES_PER_TOKEN = 4
 TURN_OVERHEAD_TOKENS = 4

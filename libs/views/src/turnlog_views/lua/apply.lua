@@ -3,7 +3,7 @@
 -- keys: meta, then per session: head, turns, nodes
 -- args: generation, mode, previous checkpoint, new checkpoint, run_id ('' leaves it), window, ttl_s, then per session:
 --       identity, number of effects, the effects (`wire.py`)
--- answers: 'ok' and the 1-based numbers of sessions that must be loaded from PostgreSQL, or
+-- answers: 'ok', the window, and the 1-based numbers of sessions that must be loaded from PostgreSQL, or
 --          'moved' | 'generation', live generation, its checkpoint: nothing was done
 --
 -- meta (hash): gen live generation | per generation g: c:g checkpoint, r:g run_id of the server on which it is
@@ -75,7 +75,7 @@ local function apply(keys, args)
     return refused
   end
   window = window or args[6]
-  local answer, at, next = { 'ok' }, 2, 8
+  local answer, at, next = { 'ok', window }, 2, 8
   while args[next] do
     local identity, count, length = args[next], tonumber(args[next + 1]), tonumber(args[next + 2])
     local head = apply_effects(keys, at, args, next + 3, count, identity, tonumber(window))

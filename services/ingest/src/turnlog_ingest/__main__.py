@@ -1,0 +1,41 @@
+"""The ingest service as a process: the only place where its parts are wired."""
+
+import asyncio
+import sys
+
+from turnlog_bus import Bus
+from turnlog_eventstore import Store
+from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_runtime.health import Check, Health
+from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        settings = load(IngestSettings)
+        database_url = required_url(settings.database_url, "DATABASE_URL")
+        nats_url = required_url(settings.nats_url, "NATS_URL")
+    except SettingsError as error:
+        sys.exit(f"turnlog-ingest: {error}")
+    configure_logging("ingest", settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        store = await Store.open(database_url, store_settings(settings))
+        bus = Bus(nats_url, bus_settings(settings))
+        try:
+            async with ingest(store, bus, settings) as app:
+                checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
+                async with serving(Health(app, checks), settings.host, settings.port, settings.shutdown_s):
+                    await stop.wait()
+        finally:
+            await bus.close()
+            await store.close()
+
+    run(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The HTTP face of the write side: FastAPI for the documented routes, and in front of it the hot one without it.
+
+`POST /v1/sessions/{id}/turns` is by far the most called route, so it is recognised by its path and answered by plain
+ASGI: measured, FastAPI's routing, dependency and response handling cost more than the rest of the request.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from turnlog_events.errors import InvalidField
+from turnlog_events.ids import DEFAULT_TENANT
+from turnlog_ingest import openapi
+from turnlog_ingest.answers import write_problem
+from turnlog_ingest.bulk import load
+from turnlog_ingest.turn_body import idempotency_key
+from turnlog_ingest.writes import WriteHeaders, Writes
+from turnlog_runtime.asgi import JSON, App, Edge, Receive, Scope, Send, header, read_body, respond
+from turnlog_runtime.problems import Problem
+
+SESSIONS = "/v1/sessions/"
+TURNS = "/turns"
+MAX_VERSION = 2**53 - 1
+
+
+def tenant_of(scope: Scope) -> str:
+    """The tenant of a request: before credentials exist, always the default one."""
+    return DEFAULT_TENANT
+
+
+def write_headers(scope: Scope) -> WriteHeaders:
+    """The headers that matter to a write. Raises `InvalidField` for a bad `Idempotency-Key`."""
+    key = if_match = traceparent = None
+    for name, value in scope["headers"]:
+        if name == b"idempotency-key":
+            key = value.decode("latin-1")
+        elif name == b"if-match":
+            if_match = value.decode("latin-1")
+        elif name == b"traceparent":
+            traceparent = value.decode("latin-1")
+    return WriteHeaders(idempotency_key(key), if_match, traceparent)
+
+
+class HotWrites:
+    """Answers `POST /v1/sessions/{id}/turns`; everything else goes on to `app`."""
+
+    def __init__(self, app: App, writes: Writes, body_max_bytes: int) -> None:
+        self._app, self._writes, self._body_max_bytes = app, writes, body_max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            raw: bytes = scope["raw_path"] or b""
+            if raw.startswith(b"/v1/sessions/") and raw.endswith(b"/turns") and raw.count(b"/") == 4:
+                session_id = raw[13:-6].decode("latin-1")
+                if "%" in session_id:
+                    session_id = unquote(session_id)
+                if scope["query_string"]:
+                    raise Problem(422, "unknown_parameter", "this call takes no query parameters", "query")
+                body = await read_body(scope, receive, self._body_max_bytes)
+                answer = await self._writes.store_turns(tenant_of(scope), session_id, body, write_headers(scope))
+                await respond(send, 201, answer)
+                return
+        await self._app(scope, receive, send)
+
+
+def create_app(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> App:
+    """The write API as one ASGI app."""
+    return Edge(HotWrites(documented(writes, body_max_bytes, bulk_max_bytes), writes, body_max_bytes), write_problem)
+
+
+def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> FastAPI:
+    """The routes with their OpenAPI descriptions."""
+    app = FastAPI(title="Turnlog: write API", version="1", openapi_url="/openapi.json", docs_url=None, redoc_url=None)
+    _plain_errors(app)
+
+    async def turns(session_id: str, request: Request) -> Response:
+        body = await read_body(request.scope, request.receive, body_max_bytes)
+        answer = await writes.store_turns(tenant_of(request.scope), session_id, body, write_headers(request.scope))
+        return Response(answer, 201, media_type="application/json")
+
+    async def bulk(request: Request) -> Response:
+        body = await read_body(request.scope, request.receive, bulk_max_bytes)
+        answer = await load(writes, tenant_of(request.scope), body, write_headers(request.scope))
+        return Response(answer, 200, media_type="application/x-ndjson")
+
+    async def retract(
+        session_id: str,
+        request: Request,
+        from_version: Annotated[int, Query(ge=1, le=MAX_VERSION)],
+        to_version: Annotated[int, Query(ge=1, le=MAX_VERSION)],
+        reason: Annotated[str | None, Query(max_length=1000)] = None,
+    ) -> Response:
+        _only_known(request, {"from_version", "to_version", "reason"})
+        answer = await writes.retract(
+            tenant_of(request.scope), session_id, from_version, to_version, reason, write_headers(request.scope)
+        )
+        return Response(answer, 200, media_type="application/json")
+
+    async def compress(session_id: str, request: Request) -> Response:
+        if (await read_body(request.scope, request.receive, 1024)).strip() not in (b"", b"{}"):
+            raise Problem(422, "unknown_field", "body: this call takes none", "body")
+        answer = await writes.request_compression(tenant_of(request.scope), session_id, write_headers(request.scope))
+        return Response(answer, 202, media_type="application/json")
+
+    async def store_memory(request: Request) -> Response:
+        body = await read_body(request.scope, request.receive, body_max_bytes)
+        answer = await writes.store_memory(tenant_of(request.scope), body, write_headers(request.scope))
+        return Response(answer, 200, media_type="application/json")
+
+    path = "/v1/sessions/{session_id}"
+    app.post(f"{path}/turns", **openapi.STORE_TURNS)(turns)
+    app.post("/v1/turns", **openapi.BULK)(bulk)
+    app.delete(f"{path}/turns", **openapi.RETRACT)(retract)
+    app.post(f"{path}/compress", **openapi.COMPRESS)(compress)
+    app.post("/tools/store_memory", **openapi.STORE_MEMORY)(store_memory)
+    return app
+
+
+def _only_known(request: Request, known: set[str]) -> None:
+    if unknown := set(request.query_params) - known:
+        raise Problem(422, "unknown_parameter", f"{min(unknown)}: is not a known parameter; remove it", min(unknown))
+
+
+def _plain_errors(app: FastAPI) -> None:
+    """FastAPI's own errors as ours: raised on to the edge, which gives them the one form."""
+
+    def invalid(_: Request, error: Any) -> Response:
+        first = error.errors()[0]
+        field = str(first["loc"][-1])
+        raise InvalidField(field, first["msg"][:1].lower() + first["msg"][1:], "invalid_parameter")
+
+    def refused(_: Request, error: Any) -> Response:
+        codes = {404: "route_not_found", 405: "method_not_allowed"}
+        raise Problem(
+            error.status_code, codes.get(error.status_code, "refused"), str(error.detail), headers=error.headers
+        )
+
+    handlers: list[tuple[Any, Callable[..., Response]]] = [(RequestValidationError, invalid), (HTTPException, refused)]
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)
+
+
+__all__ = ["JSON", "create_app", "documented", "header"]

@@ -1,0 +1,120 @@
+"""NDJSON in, NDJSON out: any number of sessions, each line a turn with its `session_id`, one result a line in order.
+
+A wrong line is reported with its number and passed over. A failure that may pass (PostgreSQL away, queue full) stops
+the load there: the lines after it are answered as not tried, and the same body may be sent again.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from turnlog_events.errors import InvalidField
+from turnlog_events.event import NewEvent, rfc3339
+from turnlog_events.ids import checked_session_id
+from turnlog_events.strict_json import parse
+from turnlog_eventstore import AppendRequest, OutcomeUnknown, Placed, StoreError
+from turnlog_ingest.turn_body import json_line, turn_event
+from turnlog_ingest.writes import Fenced, WriteHeaders, Writes
+from turnlog_runtime.problems import Problem, problem_of
+
+LINES_MAX = 10_000
+WINDOW_LINES = 1_000
+
+
+def split_lines(body: bytes) -> list[bytes]:
+    """The lines of a body (a trailing line feed ends the last one). Raises `Problem` 413 for too many."""
+    lines = body.split(b"\n")
+    if lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) > LINES_MAX:
+        raise Problem(413, "too_many_lines", f"a load has at most {LINES_MAX} lines; this has {len(lines)}", "body")
+    return lines
+
+
+def line_event(tenant: str, line: bytes, number: int, key: str | None, trace: str | None) -> NewEvent:
+    """The event of one line. Raises `InvalidField`."""
+    raw = parse(line, "line")
+    if not isinstance(raw, dict):
+        raise InvalidField("line", "must be a JSON object", "wrong_type")
+    session_id = raw.pop("session_id", None)
+    if not isinstance(session_id, str):
+        raise InvalidField("session_id", "is required", "missing_field")
+    turn_id = f"{key}#{number}" if key and raw.get("turn_id") is None else None
+    return turn_event(tenant, checked_session_id(session_id), raw, turn_id, trace=trace)
+
+
+async def load(writes: Writes, tenant: str, body: bytes, headers: WriteHeaders) -> bytes:
+    """Store every line that can be; the answer, one result a line."""
+    lines = split_lines(body)
+    out: list[bytes] = []
+    for start in range(0, len(lines), WINDOW_LINES):
+        window = lines[start : start + WINDOW_LINES]
+        results, stopped = await _load_window(writes, tenant, window, start + 1, headers)
+        out += results
+        if stopped:
+            out += (_not_tried(n) for n in range(start + len(window) + 1, len(lines) + 1))
+            break
+    return b"".join(out)
+
+
+async def _load_window(
+    writes: Writes, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
+) -> tuple[list[bytes], bool]:
+    key, trace = headers.idempotency_key, headers.trace()
+    outcomes: list[InvalidField | asyncio.Task[tuple[Placed, ...]]] = []
+    for number, line in enumerate(lines, first):
+        try:
+            event = line_event(tenant, line, number, key, trace)
+        except InvalidField as error:
+            outcomes.append(error)
+            continue
+        outcomes.append(asyncio.ensure_future(writes.append(AppendRequest((event,)))))
+    tasks: Iterable[asyncio.Task[Any]] = [o for o in outcomes if isinstance(o, asyncio.Task)]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    results = [_result(number, outcome) for number, outcome in enumerate(outcomes, first)]
+    return [line for line, _ in results], any(stops for _, stops in results)
+
+
+def _result(number: int, outcome: "InvalidField | asyncio.Task[tuple[Placed, ...]]") -> tuple[bytes, bool]:
+    """One line's answer, and whether the load stops after this window."""
+    if isinstance(outcome, InvalidField):
+        return _refused(number, problem_of(outcome)), False
+    error = outcome.exception()
+    if error is None:
+        return _stored(number, outcome.result()[0]), False
+    if isinstance(error, Problem):
+        return _refused(number, error), False
+    if isinstance(error, OutcomeUnknown):
+        return _failed(
+            number, "outcome_unknown", "may or may not be stored; send the line again with the same turn_id"
+        ), True
+    if isinstance(error, (StoreError, Fenced)):
+        return _failed(number, "unavailable", "was not stored; send the line again later"), True
+    raise error
+
+
+def _stored(number: int, place: Placed) -> bytes:
+    return json_line(
+        {
+            "line": number,
+            "status": "duplicate" if place.duplicate else "stored",
+            "turn_id": place.key,
+            "log": place.log,
+            "position": place.position,
+            "version": place.version,
+            "recorded_at": rfc3339(place.recorded_at_us),
+        }
+    )
+
+
+def _refused(number: int, problem: Problem) -> bytes:
+    return json_line({"line": number, "status": "refused", "error": problem.body()["error"]})
+
+
+def _failed(number: int, code: str, message: str) -> bytes:
+    error = {"type": "unavailable", "message": message, "code": code, "param": None}
+    return json_line({"line": number, "status": "failed", "error": error})
+
+
+def _not_tried(number: int) -> bytes:
+    return _failed(number, "not_tried", "an earlier line failed for a cause that may pass; send the rest again")

@@ -1,0 +1,186 @@
+"""Group commit: concurrent requests become one transaction, with one flush to disk for all of them.
+
+Requests enter by `submit`, one task takes what has gathered and appends it, and each request gets its own result.
+While a batch is being committed the next one gathers: no timer, no waiting for company, so a lone request pays nothing.
+
+The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
+in all: still queued then, it is refused (not stored); under way then, its outcome is unknown.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StoreError, StoreUnavailable, UnknownLog
+
+BATCH_EVENTS = Histogram(
+    "turnlog_append_batch_events", "Events per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+)
+COMMIT_SECONDS = Histogram(
+    "turnlog_append_commit_seconds",
+    "Time of one append transaction",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 5),
+)
+QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a commit")
+REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the queue was full")
+
+BATCH_BYTES = 8 * 1024 * 1024
+LEAST_APPEND_S = 0.05
+_log = structlog.get_logger()
+
+
+class QueueFull(StoreError):
+    """More events wait than may; nothing was stored."""
+
+
+class Appender(Protocol):
+    """What group commit needs of the event store."""
+
+    async def append(self, log: str, requests: list[AppendRequest], deadline_s: float | None = None) -> list[Appended]:
+        """See `Store.append`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCommitSettings:
+    """Bounds of a batch, of the queue and of a request's time."""
+
+    batch_events: int = 1000
+    queue_events: int = 20_000
+    deadline_s: float = 5.0
+
+
+class _Waiting:
+    __slots__ = ("deadline", "request", "result", "size_bytes")
+
+    def __init__(self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]") -> None:
+        self.request = request
+        self.deadline = deadline
+        self.result = result
+        self.size_bytes = sum(len(event.payload) for event in request.events)
+
+
+class GroupCommit:
+    """The queue of one log and the task that empties it."""
+
+    def __init__(self, store: Appender, log: str, settings: GroupCommitSettings, committed: Callable[[], None]) -> None:
+        """`committed` is called after every batch: it wakes the relay."""
+        self._store, self._log, self._settings = store, log, settings
+        self._committed = committed
+        self._queue: deque[_Waiting] = deque()
+        self._queued_events = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    def submit(self, request: AppendRequest) -> "asyncio.Future[Appended]":
+        """Queue a request; the future gets its result, or `StoreUnavailable`, `OutcomeUnknown`, `UnknownLog`.
+
+        Raises `QueueFull` at once when the queue is full or the process is draining. Cancelling the future does not
+        take the request back.
+        """
+        events = len(request.events)
+        if self._closing or self._queued_events + events > self._settings.queue_events:
+            REFUSED.inc()
+            raise QueueFull("too many writes are waiting")
+        result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(request, time.monotonic() + self._settings.deadline_s, result))
+        self._queued_events += events
+        self._wake.set()
+        return result
+
+    def close(self) -> None:
+        """Take no more; `run` ends when the queue is empty."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Commit batches until closed and empty."""
+        while True:
+            while not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            batch = self._take()
+            if batch:
+                await self._commit(batch)
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch. A request that shares a key with one already taken waits for the next: within one call
+        of the append function a key is looked up once."""
+        batch: list[_Waiting] = []
+        events = size_bytes = 0
+        keys: set[tuple[str, str, str]] = set()
+        held_back: list[_Waiting] = []
+        now = time.monotonic()
+        while self._queue:
+            waiting = self._queue[0]
+            count = len(waiting.request.events)
+            full = events + count > self._settings.batch_events or size_bytes + waiting.size_bytes > BATCH_BYTES
+            if batch and full:
+                break
+            self._queue.popleft()
+            if waiting.deadline - now < LEAST_APPEND_S:
+                self._refuse(waiting)
+                continue
+            own = {(event.tenant, event.session_id, event.key) for event in waiting.request.events}
+            if keys & own:
+                held_back.append(waiting)
+                keys |= own
+                continue
+            keys |= own
+            batch.append(waiting)
+            events += count
+            size_bytes += waiting.size_bytes
+        self._queue.extendleft(reversed(held_back))
+        self._queued_events -= events
+        QUEUED_EVENTS.set(self._queued_events)
+        BATCH_EVENTS.observe(events)
+        return batch
+
+    def _refuse(self, waiting: _Waiting) -> None:
+        self._queued_events -= len(waiting.request.events)
+        _fail(waiting, StoreUnavailable("the write waited too long for its turn; nothing was stored"))
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        started = time.monotonic()
+        left_s = min(waiting.deadline for waiting in batch) - started
+        try:
+            results = await self._store.append(self._log, [w.request for w in batch], max(left_s, LEAST_APPEND_S))
+        except (StoreUnavailable, OutcomeUnknown, UnknownLog) as error:
+            for waiting in batch:
+                _fail(waiting, error)
+            return
+        except (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            await self._commit_singly(batch, error)
+            return
+        COMMIT_SECONDS.observe(time.monotonic() - started)
+        self._committed()
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.result.done():
+                waiting.result.set_result(result)
+
+    async def _commit_singly(self, batch: list[_Waiting], error: Exception) -> None:
+        """The append function itself raised, so nothing of the batch is stored: find the one it cannot take."""
+        if len(batch) == 1:
+            _log.error("append_failed", cause=type(error).__name__)
+            _fail(batch[0], error)
+            return
+        _log.warning("append_singly", requests=len(batch), cause=type(error).__name__)
+        for waiting in batch:
+            if waiting.deadline - time.monotonic() < LEAST_APPEND_S:
+                _fail(waiting, StoreUnavailable("the write waited too long for its turn; nothing was stored"))
+            else:
+                await self._commit([waiting])
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.result.done():
+        waiting.result.set_exception(error)
+        waiting.result.exception()

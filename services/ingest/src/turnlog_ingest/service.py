@@ -1,0 +1,58 @@
+"""The running parts of the ingest service around its app: the commit task, the relay, and their orderly end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from turnlog_bus import Bus, BusSettings
+from turnlog_eventstore import Store, StoreSettings
+from turnlog_ingest.app import create_app
+from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
+from turnlog_ingest.relay import Fence, Relay, RelaySettings
+from turnlog_ingest.writes import Writes
+from turnlog_runtime.asgi import App
+from turnlog_runtime.settings import IngestSettings, SharedSettings
+
+
+def store_settings(settings: SharedSettings) -> StoreSettings:
+    """The store's limits as the environment sets them."""
+    return StoreSettings(
+        pool_connections=settings.database_connections, deadline_s=settings.deadline_s, role=settings.database_role
+    )
+
+
+def bus_settings(settings: SharedSettings) -> BusSettings:
+    """The bus's limits as the environment sets them."""
+    return BusSettings(
+        stream_replicas=settings.stream_replicas,
+        stream_max_bytes=settings.stream_max_bytes,
+        stream_max_age_s=settings.stream_max_age_s,
+    )
+
+
+@asynccontextmanager
+async def ingest(store: Store, bus: Bus, settings: IngestSettings) -> AsyncIterator[App]:
+    """The write API with its commit and relay tasks running.
+
+    On leaving (the HTTP server has stopped taking requests by then) queued writes are committed, then the relay gets a
+    moment to publish them; what it does not reach, the next relay does.
+    """
+    fence = Fence()
+    relay_settings = RelaySettings(batch_events=settings.relay_batch_events, poll_s=settings.relay_poll_s)
+    relay = Relay(store, bus, settings.log, relay_settings, fence)
+    limits = GroupCommitSettings(settings.commit_batch_events, settings.commit_queue_events, settings.deadline_s)
+    commit = GroupCommit(store, settings.log, limits, relay.committed)
+    writes = Writes(commit, store, fence)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        committing = tasks.create_task(commit.run())
+        relaying = tasks.create_task(relay.run(stop))
+        hinting = tasks.create_task(relay.hint_others())
+        try:
+            yield create_app(writes, settings.body_max_bytes, settings.bulk_max_bytes)
+        finally:
+            commit.close()
+            await asyncio.wait({committing}, timeout=settings.shutdown_s)
+            committing.cancel()
+            relaying.cancel()
+            hinting.cancel()

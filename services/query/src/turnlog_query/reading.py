@@ -1,0 +1,201 @@
+"""Reads of a session: from Redis when it can answer, else from PostgreSQL; never older than asked for.
+
+Called by the services of each route. Raises `Problem` 404 `session_not_found` and 409 `version_not_reached`, both
+decided by PostgreSQL, and `StoreUnavailable` when Redis cannot answer and PostgreSQL is away.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from turnlog_events.turn_view import version_of
+from turnlog_eventstore import StoreError
+from turnlog_views import HeadView, SessionView, TurnsView
+
+from turnlog_query.errors import session_not_found, version_not_reached
+from turnlog_query.frame import POSTGRES, REDIS, Frame, Page
+from turnlog_query.limits import Limits
+from turnlog_query.ports import EventReads, ViewReads
+from turnlog_query.stored import StoredReads, Turn
+
+CONTEXT_PAGE_TURNS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A client has seen `version` (0: nothing) and gives the read model `wait_ms` to get there."""
+
+    version: int = 0
+    wait_ms: int = 0
+
+
+ANY = AtLeast()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which turns: the newest `limit` before `before`, or with `after` the first `limit` after it; of one agent
+    when `agent_id` is given."""
+
+    limit: int
+    after: int | None = None
+    before: int | None = None
+    agent_id: str | None = None
+
+
+class _Versioned(Protocol):
+    @property
+    def version(self) -> int: ...
+
+
+V = TypeVar("V", bound=_Versioned)
+
+
+class Reading:
+    """Reads of the sessions of one log."""
+
+    def __init__(self, store: EventReads, views: ViewReads | None, log: str, limits: Limits) -> None:
+        self._store = store
+        self._views = views
+        self._log = log
+        self._limits = limits
+        self._stored = StoredReads(store, limits)
+
+    async def newest(self, tenant: str, session_id: str, limit: int) -> Page:
+        """The newest `limit` visible turns: the hot path, one look at Redis."""
+        if self._views is not None:
+            view = await self._views.turns(tenant, self._log, session_id, limit)
+            if view is not None and view.complete:
+                return Page(view.version, view.revision, view.turns, REDIS)
+        return await self._stored_page(tenant, session_id, Span(limit), ANY)
+
+    async def turns(self, tenant: str, session_id: str, span: Span, at_least: AtLeast) -> Page:
+        """The visible turns of a span, of the session at `at_least.version` or later."""
+        if self._views is not None and span.before is None and span.agent_id is None:
+            views = self._views
+            asked = span.limit if span.after is None else self._limits.page_turns
+            view = await self._fresh(
+                tenant, session_id, lambda: views.turns(tenant, self._log, session_id, asked), at_least
+            )
+            if view is not None and (page := _page_of(view, span)) is not None:
+                return page
+        return await self._stored_page(tenant, session_id, span, at_least)
+
+    async def frame(self, tenant: str, session_id: str, at_least: AtLeast = ANY) -> Frame:
+        """The session with the turns of its window."""
+        if self._views is not None:
+            views = self._views
+            view = await self._fresh(
+                tenant, session_id, lambda: _frame_view(views, tenant, self._log, session_id), at_least
+            )
+            if view is not None:
+                return view
+        frame = await self._stored.frame(tenant, session_id)
+        _check(frame.version, at_least)
+        return frame
+
+    async def head(self, tenant: str, session_id: str) -> HeadView | None:
+        """The session's head in Redis; None when Redis cannot say."""
+        return await self._views.head(tenant, self._log, session_id) if self._views is not None else None
+
+    async def pages_before(
+        self, tenant: str, session_id: str, frame: Frame, *, after: int, before: int
+    ) -> AsyncIterator[Sequence[Turn]]:
+        """All visible turns with after < version < before, the newest page first, each page oldest first.
+
+        PostgreSQL is asked only for what lies below the frame's window.
+        """
+        window = [turn for turn in frame.window if after < turn[0] < before]
+        for end in range(len(window), 0, -CONTEXT_PAGE_TURNS):
+            yield window[max(0, end - CONTEXT_PAGE_TURNS) : end]
+        below = min(before, frame.window_from)
+        async for page in self._stored.pages_before(tenant, session_id, frame, after=after, before=below):
+            yield page
+
+    async def _stored_page(self, tenant: str, session_id: str, span: Span, at_least: AtLeast) -> Page:
+        frame = await self._stored.frame(tenant, session_id)
+        _check(frame.version, at_least)
+        if span.after is None:
+            turns = await self._stored.newest(
+                tenant, session_id, frame, span.limit, before=span.before, agent_id=span.agent_id
+            )
+        else:
+            turns = await self._stored.following(
+                tenant,
+                session_id,
+                frame,
+                span.limit,
+                after=span.after,
+                before=span.before,
+                agent_id=span.agent_id,
+            )
+        return Page(frame.version, frame.revision, [view for _, view in turns], POSTGRES)
+
+    async def _fresh(
+        self, tenant: str, session_id: str, read: Callable[[], Awaitable[V | None]], at_least: AtLeast
+    ) -> V | None:
+        """What `read` finds in Redis once it is at `at_least.version`; None when PostgreSQL must answer."""
+        view = await read()
+        if view is None or view.version >= at_least.version:
+            return view
+        await self._check_reached(tenant, session_id, at_least)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(at_least.wait_ms / 1000, self._limits.wait_max_s)
+        pause = self._limits.poll_first_s
+        while (left := deadline - loop.time()) > 0:
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, self._limits.poll_last_s)
+            head = await self.head(tenant, session_id)
+            if head is None:
+                return None
+            if head.version >= at_least.version:
+                view = await read()
+                return view if view is not None and view.version >= at_least.version else None
+        return None
+
+    async def _check_reached(self, tenant: str, session_id: str, at_least: AtLeast) -> None:
+        """409 at once when the version was never stored. With PostgreSQL away, only waiting can tell."""
+        try:
+            version = await self._store.session_version(tenant, session_id)
+        except StoreError:
+            return
+        if version == 0:
+            raise session_not_found(session_id)
+        _check(version, at_least)
+
+
+def _check(version: int, at_least: AtLeast) -> None:
+    if version < at_least.version:
+        raise version_not_reached(version, at_least.version)
+
+
+def _page_of(view: TurnsView, span: Span) -> Page | None:
+    """The span's turns when the view surely holds all of them, else None."""
+    if span.after is None:
+        return Page(view.version, view.revision, view.turns, REDIS) if view.complete else None
+    oldest = version_of(view.turns[0]) if view.turns else view.version + 1
+    from_start = view.complete and len(view.turns) == 0
+    if not (from_start or oldest <= span.after + 1 or (view.window_from <= span.after + 1 and _whole(view, span))):
+        return None
+    turns = [turn for turn in view.turns if version_of(turn) > span.after]
+    return Page(view.version, view.revision, turns[: span.limit], REDIS)
+
+
+async def _frame_view(views: ViewReads, tenant: str, log: str, session_id: str) -> Frame | None:
+    view = await views.session(tenant, log, session_id)
+    return _frame_of(view) if view is not None else None
+
+
+def _frame_of(view: SessionView) -> Frame:
+    state = view.state
+    return Frame(
+        version=state.version,
+        revision=state.revision,
+        position=state.position,
+        nodes=state.nodes,
+        hidden=state.hidden,
+        window=state.turns,
+        window_from=view.window_from,
+        source=REDIS,
+    )
