@@ -71,8 +71,8 @@ def test_when_room_is_short_the_weightier_line_is_kept() -> None:
 
 
 def test_what_is_said_already_makes_room_for_what_is_new() -> None:
-    first = Line(1, 0.50, "My daughter Lena won the regional chess cup.", "Ines", MAY)
-    again = Line(2, 0.49, "Lena, my daughter, won that regional chess cup!", "Ines", MAY)
+    first = Line(1, 0.60, "My daughter Lena won the regional chess cup.", "Ines", MAY)
+    again = Line(2, 0.59, "Lena, my daughter, won that regional chess cup!", "Ines", MAY)
     other = Line(3, 0.30, "Our harvest of plums filled forty jars.", "Ines", MAY)
     assert compose([node(first, again, other)], 27, words_and_marks).versions == (1, 3)
 

@@ -129,6 +129,14 @@ def test_tool_output_gives_way_to_what_people_say() -> None:
     assert kept(turns, 12) == ["I chose the second ferry timetable."]
 
 
+def test_machine_text_weighs_less_than_speech_in_any_script() -> None:
+    user, tool = Place(None, 0.0, "user"), Place(None, 0.0, "tool")
+    speech, json, hindi = "The crane creaks.", '{"a": [17, 4], "b": {"c": 0.5}}', "मेरी बहन की नाव नीली है"
+    assert salience(speech, tool, frozenset()) < salience(speech, user, frozenset())
+    assert salience(json, user, frozenset()) < salience(speech, user, frozenset())
+    assert salience(hindi, user, frozenset()) == salience(speech, user, frozenset())
+
+
 def test_captions_and_code_are_no_sentences() -> None:
     text = "I built a shed. [photo: a wooden shed in a field]\n```python\nprint('hello world again')\n```"
     assert list(sentences(text)) == ["I built a shed."]

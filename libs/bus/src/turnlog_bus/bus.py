@@ -164,9 +164,7 @@ class Bus:
 
     async def _request(self, client: Client, name: StreamName, event: Event, headers: dict[str, str]) -> Msg:
         subject = name.subject(event.tenant, event.type)
-        return await client.request(
-            subject, wire.encode(event), timeout=self.settings.call_timeout_s, headers=headers
-        )
+        return await client.request(subject, wire.encode(event), timeout=self.settings.call_timeout_s, headers=headers)
 
     async def hint(self, name: StreamName) -> None:
         """Tell the log's relay, wherever it runs, that the log moved. May be lost."""

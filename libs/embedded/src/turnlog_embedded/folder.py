@@ -51,6 +51,10 @@ class Folder:
         """A server's log."""
         return self.root / "logs" / f"{name}.log"
 
+    def lock(self, name: str) -> Path:
+        """The lock that a server holds as long as it lives."""
+        return self.run / f"{name}.lock"
+
     def make(self, path: Path) -> Path:
         """Make a private folder (0700), belonging to whom the servers run as."""
         path.mkdir(mode=PRIVATE, exist_ok=True)

@@ -16,6 +16,7 @@ from turnlog_embedded.errors import ForeignMajor, ServerFailed
 from turnlog_embedded.folder import POSTGRES_SOCKET, Folder, fsync_folder, wipe
 from turnlog_embedded.readiness import State
 from turnlog_embedded.recipe import Recipe, RunTool, settings
+from turnlog_embedded.server_lock import last_pid
 
 NAME = "postgres"
 OWNER = "turnlog"
@@ -112,15 +113,16 @@ def _tool(folder: Folder, argv: tuple[str, ...], *, cwd: Path, stdin: Path | Non
 
 
 def _forget_the_dead(folder: Folder) -> None:
-    """Remove lock files left by a killed server whose pid now belongs to another process.
+    """Remove the lock files of a killed server where PostgreSQL would believe them and refuse to start.
 
-    PostgreSQL believes such a pid and refuses to start. We hold the server's lock, so no server that we
-    started lives; one started by hand would, so a pid file is removed only if its process is surely no
-    PostgreSQL.
+    It asks whether the pid lives, and is misled when the pid was given again, or is a zombie that nobody collects
+    (a container whose first process does not). We hold the server's lock, so the last server that we started is gone;
+    one started by hand may live, so another pid is believed unless its process is surely no PostgreSQL.
     """
     pid_file = folder.data(NAME) / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-        if _is_no_postgres(int(pid_file.read_text().split()[0])):
+        pid = int(pid_file.read_text().split()[0])
+        if pid == last_pid(folder.lock(NAME)) or _is_no_postgres(pid):
             pid_file.unlink()
     if not pid_file.exists():
         for name in (POSTGRES_SOCKET, POSTGRES_SOCKET + ".lock"):

@@ -30,7 +30,6 @@ async def lock_server(name: str, path: Path, *, hard_signal: int) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         await _wait_for(fd, name, hard_signal)
-        os.ftruncate(fd, 0)
     except BaseException:
         os.close(fd)
         raise
@@ -38,8 +37,14 @@ async def lock_server(name: str, path: Path, *, hard_signal: int) -> int:
 
 
 def note_pid(fd: int, pid: int) -> None:
-    """Record who is about to be the only holder of the lock."""
+    """Record who is about to be the only holder of the lock; the note stays when it has gone."""
+    os.ftruncate(fd, 0)
     os.pwrite(fd, str(pid).encode(), 0)
+
+
+def last_pid(path: Path) -> int | None:
+    """The process that held the lock last: with the lock in hand, one that has gone for certain."""
+    return _number(path.read_bytes())
 
 
 async def _wait_for(fd: int, name: str, hard_signal: int) -> None:
@@ -66,5 +71,8 @@ def _hurry(pid: int | None, hard_signal: int) -> None:
 
 
 def _pid(fd: int) -> int | None:
-    noted = os.pread(fd, 32, 0)
+    return _number(os.pread(fd, 32, 0))
+
+
+def _number(noted: bytes) -> int | None:
     return int(noted) if noted.isdigit() else None

@@ -170,7 +170,7 @@ class Servers:
         hard_signal = signal.SIGQUIT if name == postgres.NAME else signal.SIGKILL
         keep_log_small(self._folder.log(name))
         log_start = self._folder.make_file(self._folder.log(name)).stat().st_size
-        lock_path = self._folder.make_file(self._folder.run / f"{name}.lock")
+        lock_path = self._folder.make_file(self._folder.lock(name))
         lock_fd = await lock_server(name, lock_path, hard_signal=hard_signal)
         try:
             recipe = await self._prepare(name, lock_fd)
@@ -196,6 +196,7 @@ class Servers:
         async def run_tool(order: Order) -> None:
             log_start = order.log.stat().st_size
             tool = spawn(order, lock_fd=lock_fd, lifeline=self._lifeline)
+            note_pid(lock_fd, tool.pid)
             try:
                 ended = await tool.wait(TOOL_S)
             finally:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 TURN_STORED = "MemoryTurnStored"
 TURNS_RETRACTED = "TurnsRetracted"
@@ -69,6 +70,9 @@ class NewEvent:
         return self.type == TURN_STORED
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(us: int) -> str:
-    """Microseconds since 1970 UTC as RFC 3339 with microseconds, e.g. `2026-11-23T18:47:20.000123Z`."""
+    """Microseconds since 1970 UTC as RFC 3339 with microseconds, e.g. `2026-11-23T18:47:20.000123Z`.
+
+    Cached: all events of one commit share their time."""
     return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -4,7 +4,7 @@ from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected,
 from turnlog_eventstore.connections import StoreSettings
 from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StoreError, StoreUnavailable, UnknownLog
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings
-from turnlog_eventstore.store import LogHead, SessionRow, Store
+from turnlog_eventstore.store import LogHead, Members, SessionRow, Store
 
 __all__ = [
     "AppendRequest",
@@ -12,6 +12,7 @@ __all__ = [
     "Leadership",
     "LeadershipSettings",
     "LogHead",
+    "Members",
     "OutcomeUnknown",
     "Placed",
     "Rejected",

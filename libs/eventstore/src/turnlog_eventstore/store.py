@@ -41,6 +41,14 @@ class SessionRow:
     created_at_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who was seen in a session, in the order first seen."""
+
+    agents: tuple[str, ...]
+    users: tuple[str, ...]
+
+
 class Store:
     """The event log in PostgreSQL. Reads raise `StoreUnavailable`; see each write for its errors."""
 
@@ -143,6 +151,11 @@ class Store:
         else:
             rows = await self._rows("sessions_newest", tenant, before, limit)
         return [SessionRow(*row) for row in rows]
+
+    async def members(self, tenant: str, session_id: str) -> Members:
+        """The agents and users of a session; both empty when there is no such session."""
+        rows = await self._rows("members", tenant, session_id)
+        return Members(tuple(r[1] for r in rows if r[0]), tuple(r[1] for r in rows if not r[0]))
 
     async def agent_seen(self, tenant: str, agent_id: str) -> bool:
         """Whether the agent stands in any session."""

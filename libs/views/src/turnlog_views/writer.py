@@ -189,7 +189,7 @@ class ViewWriter:
     async def _each(self, verb: str, arguments: Sequence[tuple[Argument, ...]]) -> None:
         replies = await self._call([self._pack_generation(verb, n, args) for n, args in enumerate(arguments)])
         if any(reply[0] == b"refused" for reply in replies):
-            raise ViewsRefused(f"{verb} {arguments[0][0]}: it is, or is older than, the live generation")
+            raise ViewsRefused(f"{verb} {arguments[0][0]!r}: it is, or is older than, the live generation")
 
     def _pack_generation(self, verb: str, number: int, arguments: tuple[Argument, ...]) -> bytes:
         return pack("FCALL", library().function(verb), 1, self.keys.metas[number], *arguments)

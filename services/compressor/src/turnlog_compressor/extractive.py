@@ -69,7 +69,8 @@ def _candidates(
     turns: Sequence[SourceTurn], said: Sequence[frozenset[str]], rare: Mapping[str, float], *, starts: bool
 ) -> Iterator[Line]:
     """One line per telling sentence: its best beginning, weighed by what it says and where it stands."""
-    speakers = frozenset(turn.speaker.lower() for turn in turns)
+    speakers = frozenset(name for turn in turns for name in turn.speaker.lower().split())
+    names = frozenset(word for name in speakers for word in content_words(name))
     ordinal = 0
     for n, turn in enumerate(turns):
         answered = n + 1 < len(turns) and turns[n + 1].speaker != turn.speaker
@@ -77,7 +78,7 @@ def _candidates(
         for sentence in sentences(turn.text):
             forms: list[tuple[float, Line]] = []
             for text in shortened(sentence):
-                words = [w for w in content_words(text) if w not in speakers]
+                words = [w for w in content_words(text) if w not in names]
                 if len(words) < MIN_CONTENT_WORDS:
                     continue
                 echo = len(answer.intersection(words)) / len(words)

@@ -24,8 +24,8 @@ NUMBER = 0.3
 EARLY = 1.0  # for the first sentence of a chapter, half of it at sentence EARLY_HALF
 EARLY_HALF = 10
 ECHO = 1.5  # if every content word is taken up by the next turn of another speaker
-MACHINE = 0.2  # tool output, JSON, tables: fewer than LETTERS of the characters are letters
-LETTERS = 0.6
+MACHINE = 0.2  # tool output, JSON, tables: a share of MARKS or more is ASCII digits and punctuation
+MARKS = 0.4
 
 _IRREGULAR = (
     "was|were|had|did|went|got|made|took|came|saw|found|felt|told|gave|met|won|lost|bought|brought|began|ran"
@@ -88,5 +88,5 @@ def salience(sentence: str, place: Place, speakers: frozenset[str]) -> float:
 
 
 def _from_machine(sentence: str, role: str) -> bool:
-    letters = sum(c.isalpha() or c == " " for c in sentence)
-    return role == "tool" or letters < LETTERS * len(sentence)
+    marks = sum(c.isascii() and not c.isalpha() and c != " " for c in sentence)
+    return role == "tool" or marks >= MARKS * len(sentence)

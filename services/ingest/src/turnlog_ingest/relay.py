@@ -6,6 +6,7 @@ anew to start at the first missing position. The leader's lock is only liveness.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -24,10 +25,12 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """Size of a batch, how often to look unasked, the pause after a failure, and how many of the newest events a
-    stream that was lost gets again (older ones come from PostgreSQL)."""
+    """Size of a batch, how often to look unasked, the pause after a failure, how many of the newest events a
+    stream that was lost gets again (older ones come from PostgreSQL), and the least time between batches: under load
+    it makes one batch of several commits; an event that comes after a pause is published at once."""
 
     batch_events: int = 500
+    pace_s: float = 0.004
     poll_s: float = 1.0
     retry_s: float = 0.5
     retry_max_s: float = 5.0
@@ -134,7 +137,10 @@ class Relay:
     async def _publish_from(self, stream: StreamName, last: int, held: Leadership, stop: asyncio.Event) -> None:
         """Publish what follows `last` until leadership ends; a publish that fails raises and everything is compared
         again."""
+        paced_until = 0.0
         while not (held.lost.is_set() or stop.is_set()):
+            await asyncio.sleep(max(0.0, paced_until - time.monotonic()))
+            paced_until = time.monotonic() + self._settings.pace_s
             self._wake.clear()
             events = await self._store.read_after(self._log_name, last, self._settings.batch_events)
             while events:

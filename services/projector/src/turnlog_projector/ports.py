@@ -3,7 +3,7 @@
 `turnlog_eventstore.Store` and `turnlog_follow.Follower` fit; tests of the pure parts give less.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -57,7 +57,7 @@ class Audited(Source, Protocol):
 class Batches(Protocol):
     """A follower of one log."""
 
-    def batches(self, after: int) -> AsyncGenerator[Batch, None]:
+    def batches(self, after: int) -> AsyncIterator[Batch]:
         """Endless contiguous batches, an empty one about each second when nothing comes."""
         ...
 

@@ -7,9 +7,10 @@ up and never skips: whatever fails, it reads the checkpoints again and goes on f
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
 
@@ -84,7 +85,8 @@ class Projector:
         ticked_at = time.monotonic()
         if after >= complete_from:
             await applier.advance(after, complete=True)
-        async with aclosing(self._follower().batches(after)) as batches:
+        following = cast("AsyncGenerator[Batch, None]", self._follower().batches(after))
+        async with aclosing(following) as batches:
             async for batch in batches:
                 await self._apply(applier, batch)
                 complete = batch.last >= complete_from
@@ -142,4 +144,3 @@ class Projector:
     def _backoff_s(self) -> float:
         ceiling = min(self._options.backoff_first_s * 2.0 ** min(self._failures, 16), self._options.backoff_last_s)
         return ceiling * random.uniform(0.5, 1.0)
-

@@ -29,7 +29,6 @@ class Frame:
 
     version: int
     revision: int
-    position: int
     nodes: tuple[SummaryNode, ...]
     hidden: tuple[tuple[int, int], ...]
     window: tuple[tuple[int, bytes], ...]

@@ -78,7 +78,7 @@ class Reading:
             view = await self._fresh(
                 tenant, session_id, lambda: views.turns(tenant, self._log, session_id, asked), at_least
             )
-            if view is not None and (page := _page_of(view, span)) is not None:
+            if view is not None and (page := _page_of(view, span, asked)) is not None:
                 return page
         return await self._stored_page(tenant, session_id, span, at_least)
 
@@ -170,13 +170,13 @@ def _check(version: int, at_least: AtLeast) -> None:
         raise version_not_reached(version, at_least.version)
 
 
-def _page_of(view: TurnsView, span: Span) -> Page | None:
-    """The span's turns when the view surely holds all of them, else None."""
+def _page_of(view: TurnsView, span: Span, asked: int) -> Page | None:
+    """The span's turns when the view (of the newest `asked` turns) surely holds all of them, else None."""
     if span.after is None:
         return Page(view.version, view.revision, view.turns, REDIS) if view.complete else None
-    oldest = version_of(view.turns[0]) if view.turns else view.version + 1
-    from_start = view.complete and len(view.turns) == 0
-    if not (from_start or oldest <= span.after + 1 or (view.window_from <= span.after + 1 and _whole(view, span))):
+    whole_window = len(view.turns) < asked and view.window_from <= span.after + 1
+    reaches_back = bool(view.turns) and version_of(view.turns[0]) <= span.after + 1
+    if not whole_window and not reaches_back:
         return None
     turns = [turn for turn in view.turns if version_of(turn) > span.after]
     return Page(view.version, view.revision, turns[: span.limit], REDIS)
@@ -192,7 +192,6 @@ def _frame_of(view: SessionView) -> Frame:
     return Frame(
         version=state.version,
         revision=state.revision,
-        position=state.position,
         nodes=state.nodes,
         hidden=state.hidden,
         window=state.turns,

@@ -36,7 +36,6 @@ class StoredReads:
         return Frame(
             version=version,
             revision=state.revision,
-            position=state.position,
             nodes=state.nodes,
             hidden=state.hidden,
             window=(),
@@ -66,7 +65,7 @@ class StoredReads:
             found = visible(frame, events) + found
             if len(events) < asked or len(found) >= limit:
                 break
-            before = events[0].version
+            before = events[0].version or 0
         return found[-limit:]
 
     async def following(

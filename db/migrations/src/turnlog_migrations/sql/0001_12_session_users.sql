@@ -5,5 +5,5 @@ create table turnlog.session_users (
     user_id text collate "C" not null,
     position bigint not null,
     seen_at bigint not null,
-    primary key (tenant, user_id, position, session_id)
+    primary key (tenant, session_id, user_id)
 )

@@ -162,23 +162,29 @@ begin
     where u.position is not null;
 
     insert into turnlog.session_agents (tenant, session_id, agent_id, position, seen_at)
-    select distinct on (s.tenant, s.session_id, u.agent_id)
-           s.tenant, s.session_id, u.agent_id, s.position, u.position
-    from unnest(o_position, e_session, e_agent_id) as u (position, session, agent_id),
-         lateral (select z.tenant, z.session_id, z.position from turnlog.sessions z
-                  where z.tenant = s_tenant[u.session] and z.session_id = s_session_id[u.session]) s
+    select distinct on (s.tenant, s.session_id, u.agent_id) s.tenant, s.session_id, u.agent_id, s.position, u.position
+    from unnest(o_position, e_session, e_agent_id) as u (position, session, agent_id)
+    cross join lateral (
+        select z.tenant, z.session_id, z.position from turnlog.sessions z
+        where z.tenant = s_tenant[u.session] and z.session_id = s_session_id[u.session] limit 1
+    ) s
     where u.position is not null and u.agent_id is not null
-    order by s.tenant, s.session_id, u.agent_id, u.position
-    on conflict do nothing;
+      and not exists (
+          select from turnlog.session_agents k
+          where k.tenant = s_tenant[u.session] and k.session_id = s_session_id[u.session] and k.agent_id = u.agent_id)
+    order by s.tenant, s.session_id, u.agent_id, u.position;
 
     insert into turnlog.session_users (tenant, session_id, user_id, position, seen_at)
-    select distinct on (s.tenant, s.session_id, u.user_id)
-           s.tenant, s.session_id, u.user_id, s.position, u.position
-    from unnest(o_position, e_session, e_user_id) as u (position, session, user_id),
-         lateral (select z.tenant, z.session_id, z.position from turnlog.sessions z
-                  where z.tenant = s_tenant[u.session] and z.session_id = s_session_id[u.session]) s
+    select distinct on (s.tenant, s.session_id, u.user_id) s.tenant, s.session_id, u.user_id, s.position, u.position
+    from unnest(o_position, e_session, e_user_id) as u (position, session, user_id)
+    cross join lateral (
+        select z.tenant, z.session_id, z.position from turnlog.sessions z
+        where z.tenant = s_tenant[u.session] and z.session_id = s_session_id[u.session] limit 1
+    ) s
     where u.position is not null and u.user_id is not null
-    order by s.tenant, s.session_id, u.user_id, u.position
-    on conflict do nothing;
+      and not exists (
+          select from turnlog.session_users k
+          where k.tenant = s_tenant[u.session] and k.session_id = s_session_id[u.session] and k.user_id = u.user_id)
+    order by s.tenant, s.session_id, u.user_id, u.position;
 end
 $$

@@ -8,6 +8,6 @@ join lateral (
 where a.tenant = $1 and a.position < $2 and a.agent_id = $4
   and ($5::text is null or exists (
       select from turnlog.session_users u
-      where u.tenant = a.tenant and u.user_id = $5 and u.position = a.position and u.session_id = a.session_id))
+      where u.tenant = a.tenant and u.session_id = a.session_id and u.user_id = $5))
 order by a.tenant desc, a.agent_id desc, a.position desc
 limit $3

@@ -84,10 +84,10 @@ def model_error(error: Exception, sdk: Any) -> ModelError:
     if _was_flooded(error):
         return ModelError("too_long")
     if isinstance(error, sdk.APIStatusError):
-        status: int = error.status_code  # type: ignore[attr-defined]
+        status: int = error.status_code
         if status < 400:  # an error event inside the stream
             return ModelError("server_error")
-        return ModelError(kind_of_status(status), retry_after_s(error.response.headers, time.time()))  # type: ignore[attr-defined]
+        return ModelError(kind_of_status(status), retry_after_s(error.response.headers, time.time()))
     if isinstance(error, TimeoutError | sdk.APITimeoutError | httpx2.TimeoutException):
         return ModelError("timeout")
     if isinstance(error, OSError | sdk.APIConnectionError | httpx2.HTTPError):

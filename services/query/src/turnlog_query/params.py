@@ -1,0 +1,93 @@
+"""Query parameters of each route: their limits, defaults and words for the documentation. The HTTP edge only."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
+AUDIT_LIMIT_DEFAULT = 100
+WAIT_MS_DEFAULT, WAIT_MS_MAX = 2_000, 10_000
+TOKENS_MIN, TOKENS_MAX = 16, 1_000_000
+VERSION_MAX = 2**53 - 1
+
+Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
+MinVersion = Annotated[
+    Version,
+    Field(
+        description="Never answer older than this version of the session, as a write returned it. "
+        "A version that was never stored is 409 `version_not_reached`."
+    ),
+]
+WaitMs = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=WAIT_MS_MAX,
+        description="How long to wait for the read model to reach `min_version` before PostgreSQL answers.",
+    ),
+]
+IdFilter = Annotated[str | None, Field(min_length=1, max_length=200)]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoParams(_Params):
+    """A call without parameters."""
+
+
+class SessionsParams(_Params):
+    """GET /v1/sessions."""
+
+    agent_id: IdFilter = Field(None, description="Only sessions in which this agent speaks or is remembered.")
+    user_id: IdFilter = Field(None, description="Only sessions in which this user speaks or is remembered.")
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
+
+
+class TurnsParams(_Params):
+    """GET /v1/sessions/{session_id}/turns."""
+
+    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many turns at most.")
+    before_version: int | None = Field(None, ge=1, le=VERSION_MAX, description="Only turns before this version.")
+    after_version: Version | None = Field(
+        None, description="Only turns after this version; then the first `limit` of them, not the newest."
+    )
+    agent_id: IdFilter = Field(None, description="Only turns of this agent.")
+    min_version: MinVersion = 0
+    wait_ms: WaitMs = WAIT_MS_DEFAULT
+
+
+class SummaryParams(_Params):
+    """GET /v1/sessions/{session_id}/summary."""
+
+    max_tokens: int | None = Field(
+        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The text's size at most; the default is the deployment's."
+    )
+
+
+class ContextParams(_Params):
+    """GET /v1/sessions/{session_id}/context."""
+
+    max_tokens: int | None = Field(
+        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The budget; the default is the deployment's (4,000)."
+    )
+    format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
+    min_version: MinVersion = 0
+    wait_ms: WaitMs = WAIT_MS_DEFAULT
+
+
+class StreamParams(_Params):
+    """GET /v1/sessions/{session_id}/events."""
+
+    after_version: Version | None = Field(
+        None, description="Start after this version; `Last-Event-ID` comes before it. Neither: from the first."
+    )
+
+
+class AuditParams(_Params):
+    """GET /v1/logs/{log}/events."""
+
+    after: int = Field(0, ge=0, le=VERSION_MAX, description="Only events after this position.")
+    limit: int = Field(AUDIT_LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many events at most.")
