@@ -67,8 +67,8 @@ def change(partition: Partition, sequence: list[Effect], first: int, past: int, 
 
 
 @pytest.fixture(scope="module")
-async def writer(redis_url: str) -> AsyncIterator[ViewWriter]:
-    made = ViewWriter(redis_url, "contract", WriterSettings(window_turns=WINDOW))
+async def writer(servers: "RealServers") -> AsyncIterator[ViewWriter]:
+    made = ViewWriter(servers.redis_url, "contract", WriterSettings(window_turns=WINDOW))
     await made.open(secrets.token_hex(16))
     yield made
     await made.close()

@@ -82,7 +82,7 @@ class QuerySettings(SharedSettings):
     """How long Redis may take before a read goes to PostgreSQL."""
     wait_max_s: float = Field(default=10.0, ge=0, le=60)
     """The longest `wait_ms` a client may ask for."""
-    summary_max_tokens: int = Field(default=1_024, ge=16)
+    summary_max_tokens: int = Field(default=1_100, ge=16)
     """Size of the served summary when the request names none."""
     context_max_tokens: int = Field(default=4_000, ge=16)
     """Size of the served context when the request names none."""
@@ -122,10 +122,10 @@ class CompressorSettings(SharedSettings):
     """Newest turns left verbatim unless a compression is asked for."""
     chapter_gap_s: float = Field(default=3_600.0, gt=0)
     """A pause between turns that ends a chapter."""
-    chapter_max_turns: int = Field(default=50, ge=2)
+    chapter_max_turns: int = Field(default=60, ge=2)
     segment_max_tokens: int = Field(default=400, ge=50)
     rollup_fan_in: int = Field(default=8, ge=2)
-    rollup_max_tokens: int = Field(default=1_200, ge=100)
+    rollup_max_tokens: int = Field(default=1_600, ge=100)
     compress_workers: int = Field(default=2, ge=1, le=64)
     compress_pending_sessions: int = Field(default=10_000, ge=1)
 

@@ -7,7 +7,7 @@ backlog, find the same ones, so a race or a restart makes the same keys.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from turnlog_compressor.extractive import LEAF_TOKENS, split_chapters
+from turnlog_compressor.extractive import CHAPTER_GAP_S, CHAPTER_TURNS, LEAF_TOKENS, split_chapters
 from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.transcript import Piece, Range
 
@@ -19,6 +19,8 @@ class RunSettings:
 
     turns_min: int = 8
     tokens_min: int = 2 * LEAF_TOKENS
+    chapter_turns: int = CHAPTER_TURNS
+    chapter_gap_s: float = CHAPTER_GAP_S
 
 
 def full_runs(pieces: Sequence[Piece], policy: PolicySettings, settings: RunSettings) -> list[Range]:
@@ -45,7 +47,7 @@ def closing_runs(pieces: Sequence[Piece], settings: RunSettings) -> list[Range]:
 
 def packed(pieces: Sequence[Piece], settings: RunSettings) -> list[Range]:
     """Indices first..last (inclusive) of runs of whole chapters; all but the last reach the minimum."""
-    chapters = split_chapters([piece.turn for piece in pieces])
+    chapters = split_chapters([piece.turn for piece in pieces], settings.chapter_turns, settings.chapter_gap_s)
     runs: list[Range] = []
     start = end = 0
     for chapter in chapters:

@@ -13,13 +13,12 @@ import heapq
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from turnlog_compressor.policy import PolicySettings, Reason, Standing, due, may_become_idle
+from turnlog_compressor.transcript import estimated_tokens, text_of
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.payloads import CompressionRequested
 from turnlog_events.upcast import payload_of
-
-from turnlog_compressor.policy import PolicySettings, Reason, Standing, due, may_become_idle
-from turnlog_compressor.transcript import estimated_tokens, text_of
 
 Key = tuple[str, str]
 """(tenant, session_id)."""
@@ -126,10 +125,11 @@ class Watchlist:
         self._watches.move_to_end(key)
         if event.type == ev.TURN_STORED:
             assert event.version is not None, "a turn has a version"
-            watch.version = event.version
-            tokens = estimated_tokens(text_of(payload_of(event)))
-            watch.tokens += tokens
-            watch.new_tokens += tokens
+            if event.version > watch.version:  # else a job has read ahead of the log's follower
+                tokens = estimated_tokens(text_of(payload_of(event)))
+                watch.version = event.version
+                watch.tokens += tokens
+                watch.new_tokens += tokens
         elif event.type == ev.TURNS_RETRACTED:
             watch.retracted = event.position
         else:
@@ -180,7 +180,7 @@ class Watchlist:
         fresh = max(0, watch.version - (left.version if left else order.version))
         watch.version, watch.covered_to = head, head - fresh - (left.turns if left else 0)
         watch.tokens = (left.tokens if left else 0) + (watch.new_tokens if fresh else 0)
-        watch.first_position = watch.position
+        watch.first_position = order.position
         self._settle(order.key, watch, now_s)
 
     def put_off(self, order: Order, until_s: float) -> None:
@@ -195,7 +195,9 @@ class Watchlist:
         return min([last, *(position - 1 for position in pending)])
 
     def _pin(self, watch: _Watch) -> int:
-        return min([watch.first_position, *(task.position for task in watch.tasks)])
+        """Where the log must be read again for this session to be due again."""
+        asked = [task.position for task in watch.tasks] + ([watch.retracted] if watch.retracted else [])
+        return min([watch.first_position, *asked])
 
     def _oldest(self, now_s: float, crowd: int) -> "list[tuple[Key, _Watch]]":
         """The sessions in front of the line: the crowd's worth, and all that have been silent long enough."""

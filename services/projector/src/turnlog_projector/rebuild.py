@@ -77,23 +77,32 @@ async def rebuild(
     progress: Progress | None = None,
     options: RebuildOptions = RebuildOptions(),
 ) -> RebuildReport:
-    """Rebuild the read models of the writer's log. Needs a writer of its own; waits for a rebuild that runs.
+    """Rebuild the read models of the writer's log. Needs a writer of its own, which it opens and closes; waits for a
+    rebuild that runs.
 
     Raises `OutOfStep` or `ViewsRefused` when another writer interferes or Redis lost data meanwhile, and the errors
     of store and views: the live generation is untouched then, and the call may be repeated.
     """
-    async with store.leadership(f"rebuild/{writer.log}"):
-        began = time.perf_counter()
-        await writer.open((await store.head(writer.log)).incarnation)
-        build = await _begin(store, writer, options, progress)
-        await build.catch_up()
-        comparison = await _compare(build) if compare else None
-        if comparison is not None and not comparison.identical:
-            _log.error("rebuild_differs", differing=len(comparison.differing), missing=len(comparison.missing))
-        await build.switch()
-        deleted = await writer.sweep({build.generation})
-        seconds = time.perf_counter() - began
-        return RebuildReport(build.generation, build.position, seconds, comparison, deleted)
+    try:
+        async with store.leadership(f"rebuild/{writer.log}"):
+            return await _rebuild(store, writer, compare, progress, options)
+    finally:
+        await writer.close()
+
+
+async def _rebuild(
+    store: Source, writer: ViewWriter, compare: bool, progress: Progress | None, options: RebuildOptions
+) -> RebuildReport:
+    began = time.perf_counter()
+    await writer.open((await store.head(writer.log)).incarnation)
+    build = await _begin(store, writer, options, progress)
+    await build.catch_up()
+    comparison = await _compare(build) if compare else None
+    if comparison is not None and not comparison.identical:
+        _log.error("rebuild_differs", differing=len(comparison.differing), missing=len(comparison.missing))
+    await build.switch()
+    deleted = await writer.sweep({build.generation})
+    return RebuildReport(build.generation, build.position, time.perf_counter() - began, comparison, deleted)
 
 
 async def _begin(store: Source, writer: ViewWriter, options: RebuildOptions, progress: Progress | None) -> "_Build":

@@ -74,13 +74,18 @@ async def verify(
     progress: Progress | None = None,
     options: VerifyOptions = VerifyOptions(),
 ) -> VerifyReport:
-    """Verify the writer's log and its read models. Changes nothing; needs a writer of its own.
+    """Verify the writer's log and its read models. Changes nothing.
+
+    Needs a writer of its own, which it opens and closes.
 
     Raises the errors of store and views when either is away: what was checked up to then is lost.
     """
     check = _Verification(store, writer, options, progress)
     began = time.perf_counter()
-    await check.run()
+    try:
+        await check.run()
+    finally:
+        await writer.close()
     check.report.seconds = time.perf_counter() - began
     return check.report
 

@@ -1,7 +1,8 @@
-"""An answer as it leaves a service: ready bytes and the tag that names them. JSON is joined from bytes where possible.
+"""An answer as it leaves a service: ready bytes and the tag that names them. JSON is joined from bytes
+where possible.
 
-A session's id needs no escaping in JSON (its characters are letters, digits and `._:@+-#~`), nor do versions, so the
-turns' own bytes can be joined without being parsed.
+A session's id needs no escaping in JSON (its characters are letters, digits and `._:@+-#~`), nor do
+versions, so the turns' own bytes can be joined without being parsed.
 """
 
 from collections.abc import Mapping

@@ -1,13 +1,13 @@
 """GET /v1/logs/{log} and …/events: the history as it stands, for auditors.
 
 An event is given whole, its payload as the very bytes that were hashed, so that a reader can recompute
-`payload_sha256` from the payload and `chain_hash` from the event before it (`turnlog_events.hashing` says how). Gaps in
-positions are events of other tenants.
+`payload_sha256` from the payload and `chain_hash` from the event before it (`turnlog_events.hashing` says
+how). Gaps in positions are events of other tenants.
 """
 
 import orjson
-from turnlog_events.event import Event, rfc3339
 
+from turnlog_events.event import Event, rfc3339
 from turnlog_query.answer import Answer
 from turnlog_query.deps import QueryDeps
 

@@ -1,7 +1,7 @@
 """What a session's summaries cover, and their lineage. Pure.
 
-Enters: the summaries of a read model, disjoint and in order of versions. Leaves: those that together cover 1..v
-without a hole, as the nodes that `turnlog_events.compose` takes and as lineage for the answer.
+Enters: the summaries of a read model, disjoint and in order of versions. Leaves: those that together cover
+1..v without a hole, as the nodes that `turnlog_events.compose` takes and as lineage for the answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
 from turnlog_events.compose import Composition, Line, Node, compose
 from turnlog_events.fold import SummaryNode
 from turnlog_events.tokens import count_tokens
@@ -42,9 +43,7 @@ class Coverage:
 
     def lineage(self) -> list[dict[str, Any]]:
         """Where the text comes from, one object a summary, in order of versions."""
-        return [
-            {"made_at": body["recorded_at"], **{name: body[name] for name in LINEAGE}} for body in self.bodies
-        ]
+        return [{"made_at": body["recorded_at"], **{name: body[name] for name in LINEAGE}} for body in self.bodies]
 
 
 def covered_to(nodes: Sequence[SummaryNode], hidden: Sequence[tuple[int, int]]) -> int:

@@ -1,7 +1,8 @@
 """Opaque cursors: where a list goes on, and for which tenant and filters. Pure.
 
-A cursor is not a secret and not signed: it holds only a position, and the tenant still comes from the credential. The
-hash of tenant and filters is there so that a cursor of another list is refused instead of silently skipping entries.
+A cursor is not a secret and not signed: it holds only a position, and the tenant still comes from the
+credential. The hash of tenant and filters is there so that a cursor of another list is refused instead of
+silently skipping entries.
 """
 
 import base64

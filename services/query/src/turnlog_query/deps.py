@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from turnlog_events.ids import DEFAULT_LOG
-
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
 from turnlog_query.ports import EventReads, ViewReads
@@ -16,7 +15,8 @@ from turnlog_query.watch import StoreWatch
 class QueryDeps:
     """The stores, the live hub and the limits. `views` is None where there is no Redis.
 
-    Somebody must run `background(deps, stop)` beside the app: it feeds the live streams and watches PostgreSQL.
+    Somebody must run `background(deps, stop)` beside the app: it feeds the live streams and watches
+    PostgreSQL.
     """
 
     store: EventReads

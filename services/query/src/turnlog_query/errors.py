@@ -1,9 +1,11 @@
-"""Errors of the read API, and what each error of our libraries becomes: the one place that decides on statuses."""
+"""Errors of the read API, and what each error of our libraries becomes: the one place that decides on
+statuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
+
 from turnlog_eventstore import StoreError, UnknownLog
 from turnlog_runtime.problems import Problem
 

@@ -23,8 +23,8 @@ class Page:
 class Frame:
     """What is known of a session besides its older turns.
 
-    `window` are (version, JSON bytes) of its newest visible turns; no visible turn from `window_from` on is missing
-    in it. From PostgreSQL it is empty and `window_from` lies above the head.
+    `window` are (version, JSON bytes) of its newest visible turns; no visible turn from `window_from` on is
+    missing in it. From PostgreSQL it is empty and `window_from` lies above the head.
     """
 
     version: int

@@ -1,19 +1,19 @@
 """One follower per process feeds all live streams.
 
-The hub reads the log from its head on and hands each event to the subscriptions of its session. A subscription is a
-bounded queue: a client that does not take its events in time is cut, so that one slow reader costs a bounded amount of
-memory and nobody else any time.
+The hub reads the log from its head on and hands each event to the subscriptions of its session. A
+subscription is a bounded queue: a client that does not take its events in time is cut, so that one slow
+reader costs a bounded amount of memory and nobody else any time.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
+
 from turnlog_events.event import Event
 from turnlog_eventstore import StoreError
-
 from turnlog_query.ports import EventReads, Follows
 
 _log = structlog.get_logger()
@@ -128,7 +128,7 @@ class LiveHub:
             for subscription in subscriptions:
                 subscription.end()
 
-    def _hand_on(self, events: "tuple[Event, ...] | list[Event]") -> None:
+    def _hand_on(self, events: Sequence[Event]) -> None:
         for event in events:
             for subscription in self._subscriptions.get((event.tenant, event.session_id), ()):
                 subscription.offer(event)

@@ -1,4 +1,5 @@
-"""Query parameters of each route: their limits, defaults and words for the documentation. The HTTP edge only."""
+"""Query parameters of each route: their limits, defaults and words for the documentation. The HTTP edge
+only."""
 
 from typing import Annotated, Literal
 

@@ -1,7 +1,8 @@
 """Reads of a session: from Redis when it can answer, else from PostgreSQL; never older than asked for.
 
-Called by the services of each route. Raises `Problem` 404 `session_not_found` and 409 `version_not_reached`, both
-decided by PostgreSQL, and `StoreUnavailable` when Redis cannot answer and PostgreSQL is away.
+Called by the services of each route. Raises `Problem` 404 `session_not_found` and 409
+`version_not_reached`, both decided by PostgreSQL, and `StoreUnavailable` when Redis cannot answer and
+PostgreSQL is away.
 """
 
 import asyncio
@@ -11,13 +12,13 @@ from typing import Protocol, TypeVar
 
 from turnlog_events.turn_view import version_of
 from turnlog_eventstore import StoreError
-from turnlog_views import HeadView, SessionView, TurnsView
-
 from turnlog_query.errors import session_not_found, version_not_reached
 from turnlog_query.frame import POSTGRES, REDIS, Frame, Page
 from turnlog_query.limits import Limits
+from turnlog_query.metrics import FROM_POSTGRES, FROM_REDIS
 from turnlog_query.ports import EventReads, ViewReads
 from turnlog_query.stored import StoredReads, Turn
+from turnlog_views import HeadView, SessionView, TurnsView
 
 CONTEXT_PAGE_TURNS = 50
 
@@ -35,8 +36,8 @@ ANY = AtLeast()
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which turns: the newest `limit` before `before`, or with `after` the first `limit` after it; of one agent
-    when `agent_id` is given."""
+    """Which turns: the newest `limit` before `before`, or with `after` the first `limit` after it; of one
+    agent when `agent_id` is given."""
 
     limit: int
     after: int | None = None
@@ -67,6 +68,7 @@ class Reading:
         if self._views is not None:
             view = await self._views.turns(tenant, self._log, session_id, limit)
             if view is not None and view.complete:
+                FROM_REDIS.inc()
                 return Page(view.version, view.revision, view.turns, REDIS)
         return await self._stored_page(tenant, session_id, Span(limit), ANY)
 
@@ -79,6 +81,7 @@ class Reading:
                 tenant, session_id, lambda: views.turns(tenant, self._log, session_id, asked), at_least
             )
             if view is not None and (page := _page_of(view, span, asked)) is not None:
+                FROM_REDIS.inc()
                 return page
         return await self._stored_page(tenant, session_id, span, at_least)
 
@@ -90,7 +93,9 @@ class Reading:
                 tenant, session_id, lambda: _frame_view(views, tenant, self._log, session_id), at_least
             )
             if view is not None:
+                FROM_REDIS.inc()
                 return view
+        FROM_POSTGRES.inc()
         frame = await self._stored.frame(tenant, session_id)
         _check(frame.version, at_least)
         return frame
@@ -114,6 +119,7 @@ class Reading:
             yield page
 
     async def _stored_page(self, tenant: str, session_id: str, span: Span, at_least: AtLeast) -> Page:
+        FROM_POSTGRES.inc()
         frame = await self._stored.frame(tenant, session_id)
         _check(frame.version, at_least)
         if span.after is None:

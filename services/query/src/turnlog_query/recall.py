@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnlog_events.tokens import ENCODING
-
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.context import Assembled, Form, Recall, Said, assemble, form_of, said_of
 from turnlog_query.context.units import has_orphan
@@ -27,7 +26,8 @@ async def context_of(
     at_least: AtLeast,
     if_none_match: str | None = None,
 ) -> Answer:
-    """The summary up to v and the newest turns after v within the budget, as messages of a chat API or as text.
+    """The summary up to v and the newest turns after v within the budget, as messages of a chat API or as
+    text.
 
     Nothing is chosen for a client that has the answer already (its body is empty then).
     """
@@ -47,8 +47,8 @@ async def context_of(
 async def _gather(
     deps: QueryDeps, tenant: str, session_id: str, frame: Frame, covered: int, budget: int, form: Form
 ) -> tuple[list[Said], bool]:
-    """The newest messages after `covered` until they cost more than the budget, in order, and whether older ones
-    remain. When a result's call lies before `covered`, some turns before it come first."""
+    """The newest messages after `covered` until they cost more than the budget, in order, and whether older
+    ones remain. When a result's call lies before `covered`, some turns before it come first."""
     said: list[Said] = []
     spent = 0
     pages = deps.reading.pages_before(tenant, session_id, frame, after=covered, before=frame.version + 1)

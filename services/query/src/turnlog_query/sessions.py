@@ -4,12 +4,11 @@ import asyncio
 from typing import Any
 
 import orjson
+
 from turnlog_events.event import rfc3339
 from turnlog_events.fold import SessionState
 from turnlog_events.tokens import ENCODING
 from turnlog_eventstore import SessionRow, StoreError
-from turnlog_runtime.problems import Problem
-
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.coverage import covered_to
 from turnlog_query.cursor import ForeignCursor, decode_cursor, encode_cursor
@@ -17,6 +16,7 @@ from turnlog_query.deps import QueryDeps
 from turnlog_query.errors import session_not_found
 from turnlog_query.frame import POSTGRES, REDIS
 from turnlog_query.stored import StoredReads
+from turnlog_runtime.problems import Problem
 
 
 async def list_sessions(

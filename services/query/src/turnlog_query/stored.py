@@ -1,8 +1,8 @@
 """Reads of one session from PostgreSQL, in the very bytes that Redis would have given.
 
-Each read asks for the session's marks (retractions, summaries) first, then for its version, then for turns up to that
-version: so no mark is newer than the version it is shown with, and every answer is a state the session once had.
-Called when Redis cannot answer. Every method raises `StoreUnavailable`.
+Each read asks for the session's marks (retractions, summaries) first, then for its version, then for turns
+up to that version: so no mark is newer than the version it is shown with, and every answer is a state the
+session once had. Called when Redis cannot answer. Every method raises `StoreUnavailable`.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,6 @@ from heapq import merge
 from turnlog_events.event import Event
 from turnlog_events.fold import SessionState, fold
 from turnlog_events.turn_view import view_of
-
 from turnlog_query.errors import session_not_found
 from turnlog_query.frame import POSTGRES, Frame
 from turnlog_query.limits import Limits

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from turnlog_events.tokens import ENCODING
-
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.coverage import Coverage, coverage_of
 from turnlog_query.deps import QueryDeps

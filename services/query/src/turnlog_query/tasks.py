@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+
 from turnlog_events import event as ev
 from turnlog_events.event import Event, rfc3339
 from turnlog_events.upcast import payload_of
-from turnlog_runtime.problems import Problem
-
 from turnlog_query.answer import Answer
 from turnlog_query.deps import QueryDeps
+from turnlog_runtime.problems import Problem
 
 _ENDS = {ev.COMPRESSION_FAILED: "failed", ev.COMPRESSION_SKIPPED: "skipped"}
 

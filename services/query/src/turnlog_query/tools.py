@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
 from turnlog_events.errors import InvalidField
 from turnlog_events.ids import agent_session, checked_id, checked_session_id
 from turnlog_events.strict_json import parse
 from turnlog_events.tokens import ENCODING
 from turnlog_eventstore import StoreError
-from turnlog_runtime.problems import Problem
-
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.coverage import coverage_of
 from turnlog_query.deps import QueryDeps
-from turnlog_query.frame import Frame, Page
+from turnlog_query.frame import POSTGRES, Frame, Page
 from turnlog_query.params import LIMIT_DEFAULT, LIMIT_MAX
-
+from turnlog_runtime.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +99,8 @@ async def _turns_after(
 
 
 async def _check_agent(deps: QueryDeps, tenant: str, call: ToolCall) -> None:
-    """404 for an agent that PostgreSQL has seen in no session. While PostgreSQL is away, Redis' word stands: an
-    agent's own session exists only if the agent was seen."""
+    """404 for an agent that PostgreSQL has seen in no session. While PostgreSQL is away, Redis' word
+    stands: an agent's own session exists only if the agent was seen."""
     if call.own and await deps.reading.head(tenant, call.session_id) is not None:
         return
     try:
@@ -118,7 +117,7 @@ def _nothing_own(call: ToolCall, problem: Problem) -> Page:
     """An agent known from other sessions has an empty session of its own; other problems stand."""
     if not call.own or problem.code != "session_not_found":
         raise problem
-    return Page(0, 0, (), "postgres")
+    return Page(0, 0, (), POSTGRES)
 
 
 def _named(call: ToolCall, found: Page | Frame) -> dict[str, Any]:

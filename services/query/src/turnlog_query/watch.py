@@ -1,15 +1,15 @@
 """Looks after PostgreSQL in the background, so that answers from Redis can say when they cannot be checked.
 
-While PostgreSQL is away, reads from Redis go on and are marked stale. A log whose incarnation changed is another log:
-the read models of the old one are forgotten at once.
+While PostgreSQL is away, reads from Redis go on and are marked stale. A log whose incarnation changed is
+another log: the read models of the old one are forgotten at once.
 """
 
 import asyncio
 import contextlib
 
 import structlog
-from turnlog_eventstore import StoreError, UnknownLog
 
+from turnlog_eventstore import StoreError, UnknownLog
 from turnlog_query.ports import EventReads, ViewReads
 
 _log = structlog.get_logger()

@@ -76,8 +76,7 @@ def plain_text(content: Content) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(
-        block["text"] if isinstance(block.get("text"), str) else orjson.dumps(block).decode()
-        for block in content
+        block["text"] if isinstance(block.get("text"), str) else orjson.dumps(block).decode() for block in content
     )
 
 

@@ -1,0 +1,46 @@
+"""The compressor as a process: the only place where its parts are wired."""
+
+import asyncio
+import contextlib
+import sys
+
+from turnlog_bus import Bus
+from turnlog_compressor.service import compress, store_settings, summariser_of
+from turnlog_eventstore import Store
+from turnlog_runtime.health import Check, Health, nothing
+from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.settings import CompressorSettings, SettingsError, load, required_url
+
+
+def main() -> None:
+    """Compress until SIGTERM or SIGINT."""
+    try:
+        settings = load(CompressorSettings)
+        database_url = required_url(settings.database_url, "DATABASE_URL")
+        nats_url = settings.nats_url.get_secret_value() if settings.nats_url else ""
+        summariser = summariser_of(settings)
+    except SettingsError as error:
+        sys.exit(f"turnlog-compressor: {error}")
+    configure_logging("compressor", settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            store = await Store.open(database_url, store_settings(settings))
+            stack.push_async_callback(store.close)
+            bus = Bus(nats_url) if nats_url else None
+            if bus is not None:
+                stack.push_async_callback(bus.close)
+            if settings.metrics_port:
+                checks = {"postgres": Check(lambda: store.head(settings.log))}
+                edge = Health(nothing, checks)
+                await stack.enter_async_context(
+                    serving(edge, settings.host, settings.metrics_port, settings.shutdown_s)
+                )
+            await compress(store, bus, settings, summariser, stop)
+
+    run(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The compressor put together from settings; used by `__main__` and by whoever runs all services in one process."""
+
+import asyncio
+
+from turnlog_bus import Bus
+from turnlog_compressor.attempts import Attempts, AttemptSettings
+from turnlog_compressor.breaker import BreakerSettings
+from turnlog_compressor.budget import BudgetSettings
+from turnlog_compressor.compressor import Compressor, CompressorLimits
+from turnlog_compressor.job import JobSettings
+from turnlog_compressor.models import Model
+from turnlog_compressor.plan import PlanSettings
+from turnlog_compressor.policy import PolicySettings
+from turnlog_compressor.runs import RunSettings
+from turnlog_compressor.summariser import Summariser, SummariserSettings
+from turnlog_compressor.watchlist import WatchSettings
+from turnlog_eventstore import Store, StoreSettings
+from turnlog_follow import Follower
+from turnlog_runtime.settings import CompressorSettings, SettingsError
+
+
+async def compress(
+    store: Store, bus: Bus | None, settings: CompressorSettings, summariser: Summariser, stop: asyncio.Event
+) -> None:
+    """Run the compressor of the log in the settings until `stop` is set, then close the summariser."""
+    follower = Follower(store, bus, settings.log)
+    try:
+        await Compressor(store, follower, summariser, limits_of(settings)).run(stop)
+    finally:
+        await summariser.close()
+
+
+def store_settings(settings: CompressorSettings) -> StoreSettings:
+    """The store's limits in the settings."""
+    return StoreSettings(
+        pool_connections=settings.database_connections, deadline_s=settings.deadline_s, role=settings.database_role
+    )
+
+
+def summariser_of(settings: CompressorSettings) -> Summariser:
+    """The summariser in the settings. No connection is made before the first summary. Raises `SettingsError`."""
+    sizes = SummariserSettings(settings.segment_max_tokens, settings.rollup_max_tokens)
+    model = model_of(settings)
+    if model is None:
+        return Summariser(None, sizes)
+    attempts = Attempts(
+        model,
+        AttemptSettings(
+            attempts=settings.model_attempts,
+            call_s=settings.model_timeout_s,
+            total_s=2.5 * settings.model_timeout_s,
+        ),
+        BreakerSettings(settings.breaker_failures, settings.breaker_open_s),
+        BudgetSettings(settings.model_concurrency, settings.model_tokens_per_minute),
+    )
+    return Summariser(attempts, sizes)
+
+
+def model_of(settings: CompressorSettings) -> Model | None:
+    """The model in the settings, None for extractive summaries. The SDKs are imported only when one is asked for."""
+    if settings.model_provider == "extractive":
+        return None
+    if not settings.model_name:
+        raise SettingsError("TURNLOG_MODEL_NAME is not set: name the model that writes summaries")
+    key = settings.model_api_key.get_secret_value() if settings.model_api_key else ""
+    if settings.model_provider == "openai":
+        from turnlog_compressor.models.openai_compatible import OPENAI_URL, OpenAICompatible
+
+        return OpenAICompatible(settings.model_name, api_key=key, base_url=settings.model_base_url or OPENAI_URL)
+    if not key:
+        raise SettingsError("TURNLOG_MODEL_API_KEY is not set: Anthropic needs a key")
+    from turnlog_compressor.models.anthropic import ANTHROPIC_URL, Anthropic
+
+    return Anthropic(settings.model_name, api_key=key, base_url=settings.model_base_url or ANTHROPIC_URL)
+
+
+def limits_of(settings: CompressorSettings) -> CompressorLimits:
+    """The limits in the settings."""
+    tail_tokens = min(PolicySettings().tail_tokens, settings.compress_tokens // 3)
+    policy = PolicySettings(
+        turns=settings.compress_turns,
+        tokens=settings.compress_tokens,
+        idle_s=settings.compress_idle_s,
+        idle_turns=min(settings.compress_idle_turns, settings.compress_turns),
+        tail_turns=min(settings.compress_tail_turns, settings.compress_turns - 1),
+        tail_tokens=tail_tokens,
+    )
+    runs = RunSettings(
+        tokens_min=2 * settings.segment_max_tokens,
+        chapter_turns=settings.chapter_max_turns,
+        chapter_gap_s=settings.chapter_gap_s,
+    )
+    plan = PlanSettings(policy, runs, settings.rollup_fan_in, gap_versions=settings.compress_turns)
+    return CompressorLimits(
+        job=JobSettings(plan, page_turns=max(100, 2 * settings.compress_turns + runs.turns_min)),
+        watch=WatchSettings(waiting_max=settings.compress_pending_sessions),
+        workers=settings.compress_workers,
+        drain_s=settings.shutdown_s,
+    )

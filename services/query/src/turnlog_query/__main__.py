@@ -1,0 +1,53 @@
+"""The query service as a process: the only place where its parts are wired."""
+
+import asyncio
+import sys
+
+from turnlog_bus import Bus
+from turnlog_eventstore import Store, StoreSettings
+from turnlog_runtime.health import Check, Health
+from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.settings import QuerySettings, SettingsError, load, required_url
+
+from turnlog_query.service import query
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        settings = load(QuerySettings)
+        database_url = required_url(settings.database_url, "DATABASE_URL")
+    except SettingsError as error:
+        sys.exit(f"turnlog-query: {error}")
+    configure_logging("query", settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        store = await Store.open(
+            database_url,
+            StoreSettings(
+                pool_connections=settings.database_connections,
+                deadline_s=settings.deadline_s,
+                role=settings.database_role,
+            ),
+        )
+        # Without an address of NATS, live events come from PostgreSQL, a little later.
+        bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url is not None else None
+        try:
+            async with query(store, bus, settings, stop) as app:
+                # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
+                checks = {"postgres": Check(lambda: store.head(settings.log))}
+                health = Health(app, checks)
+                async with serving(health, settings.host, settings.port, settings.shutdown_s):
+                    await stop.wait()
+                    health.draining = True
+        finally:
+            if bus is not None:
+                await bus.close()
+            await store.close()
+
+    run(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The read API as one ASGI app: FastAPI for the documented routes, a short cut for the hottest in front."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from turnlog_query.deps import QueryDeps
+from turnlog_query.errors import invalid_parameters, problem_for
+from turnlog_query.fast_turns import FastTurns
+from turnlog_query.routes_audit import audit_routes
+from turnlog_query.routes_sessions import session_routes
+from turnlog_query.routes_tools import tool_routes
+from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
+
+_ERROR = "turnlog.error"
+
+DESCRIPTION = """Reads of Turnlog, the memory log of AI agents: recent turns, rolling summary, context within a token
+budget, live events, and the history for auditors. Errors are `application/problem+json` (RFC 9457) with the member
+`error: {type, message, code, param}`. Reads of a session carry `ETag: "v<version>.s<revision>"`; `If-None-Match` with
+it is answered 304."""
+
+
+def create_app(deps: QueryDeps) -> App:
+    """The app, behind the edge that gives errors their form. `background(deps, stop)` must run beside it."""
+    api = FastAPI(
+        title="Turnlog: read API",
+        version="0.1.0",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={RequestValidationError: _invalid, HTTPException: _passed_on},
+    )
+    api.add_middleware(_KeepError)
+    for routes in (session_routes(deps), audit_routes(deps), tool_routes(deps)):
+        api.include_router(routes)
+    return Edge(FastTurns(deps, _raising(api)), problem_for)
+
+
+async def _invalid(request: Request, error: Exception) -> Any:
+    assert isinstance(error, RequestValidationError)
+    raise invalid_parameters(error.errors())
+
+
+async def _passed_on(request: Request, error: Exception) -> Any:
+    raise error
+
+
+class _KeepError:
+    """Takes an exception past Starlette's outermost layer, which would answer it in plain text first."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            scope[_ERROR].append(error)
+
+
+def _raising(api: Callable[[Any, Any, Any], Awaitable[None]]) -> App:
+    """The app, raising what `_KeepError` kept."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kept: list[Exception] = []
+        scope[_ERROR] = kept
+        await api(scope, receive, send)
+        if kept:
+            raise kept[0]
+
+    return app

@@ -1,0 +1,34 @@
+"""Routes of logs, for auditors."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from turnlog_query import examples, params
+from turnlog_query.audit import log_events, log_head
+from turnlog_query.deps import QueryDeps
+from turnlog_query.examples import documented
+from turnlog_query.responses import responded
+from turnlog_query.tenant import tenant_of
+
+LogName = Annotated[str, Path(description="The log.", pattern="^[a-z0-9][a-z0-9-]{0,31}$", examples=["main"])]
+
+
+def audit_routes(deps: QueryDeps) -> APIRouter:
+    """The routes below /v1/logs."""
+    routes = APIRouter(tags=["audit"])
+
+    @routes.get("/v1/logs/{log}", summary="Head of a log", **documented(examples.LOG, 404))
+    async def get_log(request: Request, log: LogName, query: Annotated[params.NoParams, Query()]) -> Response:
+        """The newest position, its chain hash, and the incarnation of the log."""
+        return responded(request, await log_head(deps, log))
+
+    @routes.get("/v1/logs/{log}/events", summary="History of a log", **documented(examples.LOG_EVENTS, 404))
+    async def get_log_events(request: Request, log: LogName, query: Annotated[params.AuditParams, Query()]) -> Response:
+        """The tenant's events in order, whole, with their hashes. Gaps in positions are other tenants'
+        events."""
+        answer = await log_events(deps, tenant_of(request.scope), log, after=query.after, limit=query.limit)
+        return responded(request, answer)
+
+    return routes

@@ -1,0 +1,54 @@
+"""The running parts of the query service around its app: the reader of the read models, the live hub, the watch."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from turnlog_bus import Bus
+from turnlog_eventstore import Store
+from turnlog_events.tokens import load
+from turnlog_follow import Follower
+from turnlog_runtime.asgi import App
+from turnlog_runtime.settings import QuerySettings
+from turnlog_views import PumpSettings, ReaderSettings, ViewReader
+
+from turnlog_query.app import create_app
+from turnlog_query.background import background
+from turnlog_query.deps import QueryDeps
+from turnlog_query.hub import LiveHub
+from turnlog_query.limits import Limits
+
+
+@asynccontextmanager
+async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event) -> AsyncIterator[App]:
+    """The read API with its background tasks running.
+
+    Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open requests.
+    Without an address of Redis every read is answered by PostgreSQL.
+    """
+    await asyncio.to_thread(load)
+    limits = Limits.of(settings)
+    views = await _views(store, settings)
+    hub = LiveHub(store, Follower(store, bus, settings.log), settings.log, limits.stream_waiting_events)
+    deps = QueryDeps(store, views, hub, settings.log, limits)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(background(deps, stop))
+            try:
+                yield create_app(deps)
+            finally:
+                running.cancel()
+    finally:
+        if views is not None:
+            await views.close()
+
+
+async def _views(store: Store, settings: QuerySettings) -> ViewReader | None:
+    url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+    if not url:
+        return None
+
+    async def incarnation(log: str) -> str:
+        return (await store.head(log)).incarnation
+
+    return await ViewReader.open(url, incarnation, ReaderSettings(pump=PumpSettings(settings.views_deadline_s)))

@@ -1,0 +1,62 @@
+"""Each hot query uses its index, without a sort or a sequential scan, on an empty table and on a filled one."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+from making import request, turn
+from turnlog_eventstore import Store
+from turnlog_eventstore.statements import statement
+
+HOT: dict[str, tuple[tuple[Any, ...], str]] = {
+    "read_after": (("main", 10, 100), "events_pkey"),
+    "audit_tenant": (("t", "main", 10, 100), "events_by_tenant"),
+    "turns_newest": (("t", "s", 0, 2**62, 20, None), "events_by_version"),
+    "turns_oldest": (("t", "s", 0, 2**62, 20, None), "events_by_version"),
+    "session_version": (("t", "s"), "events_by_version"),
+    "marks": (("t", "s"), "events_marks"),
+    "task_events": (("t", "task"), "events_by_task"),
+    "head": (("main",), "events_pkey"),
+    "sessions_newest": (("t", 100, 20), "sessions_newest"),
+    "sessions_of_agent": (("t", 100, 20, "a", None), "session_agents_newest"),
+    "sessions_of_user": (("t", 100, 20, "u"), "session_users_newest"),
+    "session": (("t", "s"), "sessions_pkey"),
+}
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(n for child in plan.get("Plans", ()) for n in nodes(child))]
+
+
+@pytest.fixture(scope="module", params=["almost empty", "filled"])
+async def planner(request: pytest.FixtureRequest, servers: Any) -> Any:
+    connection = await asyncpg.connect(servers.owner_dsn)
+    if request.param == "filled":
+        await fill(servers.dsn)
+        await connection.execute("analyze turnlog.events, turnlog.sessions, turnlog.session_agents")
+    await connection.execute("set plan_cache_mode = force_generic_plan")
+    yield connection
+    await connection.close()
+
+
+async def fill(dsn: str) -> None:
+    store = await Store.open(dsn)
+    for start in range(0, 6000, 500):
+        turns = [turn("t", f"s{n % 300}", agent_id=f"a{n % 7}", user_id=f"u{n % 11}") for n in range(start, start + 500)]
+        await store.append("main", [request(t) for t in turns])
+    await store.close()
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_hot_query_uses_its_index(planner: Any, name: str) -> None:
+    arguments, index = HOT[name]
+    await planner.execute("set enable_seqscan = off" if name in ("session", "head") else "reset enable_seqscan")
+    prepared = await planner.prepare(statement(name))
+    plan = (await prepared.explain(*arguments))[0]["Plan"]
+    found = nodes(plan)
+    used = {n.get("Index Name") for n in found}
+    kinds = {n["Node Type"] for n in found}
+    assert index in used, json.dumps(plan, indent=1)
+    assert "Sort" not in kinds, json.dumps(plan, indent=1)
+    assert not any(n["Node Type"] == "Seq Scan" and n["Relation Name"] == "events" for n in found), plan
