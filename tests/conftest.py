@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from turnlog_embedded import Servers, start
 from turnlog_eventstore import Store
 from turnlog_migrations import migrate
@@ -44,7 +45,7 @@ async def servers(request: pytest.FixtureRequest) -> AsyncIterator[RealServers]:
         await migrate(found.owner_dsn)
         yield found
     elif kind == "containers":
-        from containers import running_containers  # noqa: PLC0415
+        from containers import running_containers
 
         with running_containers() as found:
             await migrate(found.owner_dsn)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @contextmanager
 def running_containers() -> "Iterator[RealServers]":
     """PostgreSQL 18, NATS 2.12 with JetStream and Valkey 9 in containers of their own."""
-    from conftest import RealServers  # noqa: PLC0415
+    from conftest import RealServers
 
     nats = DockerContainer("nats:2.12").with_command("-js").with_exposed_ports(4222)
     valkey = DockerContainer("valkey/valkey:9").with_exposed_ports(6379)

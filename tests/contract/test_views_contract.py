@@ -6,6 +6,7 @@ retractions of what is not there), as a defect upstream might produce them.
 
 import secrets
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,9 @@ from turnlog_views.link import pack
 from turnlog_views.partitions import Applied, Change, Effects, Mode, Moved, Partition
 from turnlog_views.wire import effect_arguments
 from turnlog_views.writer import Dump, ViewWriter, WriterSettings
+
+if TYPE_CHECKING:
+    from conftest import RealServers
 
 WINDOW = 5
 IDENTITY = "acme/s-1"

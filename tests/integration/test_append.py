@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+
 from making import mark, request, turn
 from turnlog_events import event as ev
 from turnlog_events.errors import Corrupt
@@ -60,8 +61,12 @@ async def test_chain_made_in_sql_is_the_chain_computed_in_python(store: Store, l
 async def test_same_turn_again_gets_the_first_answer_marked_duplicate(
     store: Store, log_name: str, tenant: str, session_id: str
 ) -> None:
-    first = await store.append(log_name, [request(turn(tenant, session_id, "a", "k1"), turn(tenant, session_id, "b", "k2"))])
-    again = await store.append(log_name, [request(turn(tenant, session_id, "a", "k1"), turn(tenant, session_id, "b", "k2"))])
+    first = await store.append(
+        log_name, [request(turn(tenant, session_id, "a", "k1"), turn(tenant, session_id, "b", "k2"))]
+    )
+    again = await store.append(
+        log_name, [request(turn(tenant, session_id, "a", "k1"), turn(tenant, session_id, "b", "k2"))]
+    )
     assert isinstance(first[0], Stored)
     assert isinstance(again[0], Stored)
     assert [p.duplicate for p in again[0].events] == [True, True]
@@ -132,7 +137,9 @@ async def test_summaries_take_a_position_but_no_version(
     store: Store, log_name: str, tenant: str, session_id: str
 ) -> None:
     await store.append(log_name, [request(turn(tenant, session_id))])
-    marked = mark(tenant, session_id, ev.COMPRESSION_REQUESTED, "task/t/requested", {"task_id": "t", "up_to_version": 1}, correlation_id="t")  # fmt: skip
+    marked = mark(
+        tenant, session_id, ev.COMPRESSION_REQUESTED, "task/t/requested", {"task_id": "t"}, correlation_id="t"
+    )
     results = await store.append(log_name, [request(marked), request(turn(tenant, session_id), expected=1)])
     assert versions(results[0]) == [None]
     assert versions(results[1]) == [2]
@@ -153,9 +160,7 @@ async def test_a_log_that_does_not_exist_is_named(store: Store, tenant: str) -> 
         await store.append("no-such-log", [request(turn(tenant, "s"))])
 
 
-async def test_sessions_are_listed_newest_first_and_by_agent_and_user(
-    store: Store, log_name: str, tenant: str
-) -> None:
+async def test_sessions_are_listed_newest_first_and_by_agent_and_user(store: Store, log_name: str, tenant: str) -> None:
     for n in range(4):
         agent, user = f"agent{n % 2}", f"user{n % 3}"
         await store.append(log_name, [request(turn(tenant, f"s{n}", agent_id=agent, user_id=user))])
@@ -171,9 +176,7 @@ async def test_sessions_are_listed_newest_first_and_by_agent_and_user(
     assert not await store.agent_seen(f"{tenant}-other", "late")
 
 
-async def test_turns_come_ascending_from_either_end(
-    store: Store, log_name: str, tenant: str, session_id: str
-) -> None:
+async def test_turns_come_ascending_from_either_end(store: Store, log_name: str, tenant: str, session_id: str) -> None:
     await store.append(log_name, [request(*(turn(tenant, session_id, agent_id=f"a{n % 2}") for n in range(10)))])
 
     async def read(**how: object) -> list[int | None]:
@@ -212,7 +215,9 @@ async def test_even_the_owner_cannot_change_history_by_plain_sql(
         await owner.execute(change)
 
 
-@pytest.mark.parametrize("change", [*CHANGES, "alter table turnlog.events disable trigger all", "drop table turnlog.events"])
+@pytest.mark.parametrize(
+    "change", [*CHANGES, "alter table turnlog.events disable trigger all", "drop table turnlog.events"]
+)
 async def test_the_application_role_has_no_grant_to_change_history(dsn: str, change: str) -> None:
     connection = await asyncpg.connect(dsn, server_settings={"role": "turnlog_app"})
     try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from making import request, turn
 from turnlog_eventstore import Store
 from turnlog_eventstore.statements import statement
@@ -43,7 +44,9 @@ async def planner(request: pytest.FixtureRequest, servers: Any) -> Any:
 async def fill(dsn: str) -> None:
     store = await Store.open(dsn)
     for start in range(0, 6000, 500):
-        turns = [turn("t", f"s{n % 300}", agent_id=f"a{n % 7}", user_id=f"u{n % 11}") for n in range(start, start + 500)]
+        turns = [
+            turn("t", f"s{n % 300}", agent_id=f"a{n % 7}", user_id=f"u{n % 11}") for n in range(start, start + 500)
+        ]
         await store.append("main", [request(t) for t in turns])
     await store.close()
 

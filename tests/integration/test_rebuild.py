@@ -19,7 +19,6 @@ from projecting import (
     turn,
     writing,
 )
-from turnlog_embedded import Servers
 from turnlog_events.event import NewEvent
 from turnlog_eventstore import Store
 from turnlog_projector import RebuildOptions, VerifyOptions, rebuild, verify
@@ -199,10 +198,10 @@ async def test_verify_says_when_read_models_stay_behind(
     ],
 )
 async def test_verify_finds_one_byte_changed_in_postgres(
-    store: Store, servers: Servers, redis_url: str, log_name: str, tenant: str, change: str, found: set[str]
+    store: Store, owner_dsn: str, redis_url: str, log_name: str, tenant: str, change: str, found: set[str]
 ) -> None:
     async with projected(store, redis_url, log_name, tenant):
-        superuser = await asyncpg.connect(servers.postgres_dsn)
+        superuser = await asyncpg.connect(owner_dsn)
         await superuser.execute("set session_replication_role = replica")  # no triggers
         await superuser.execute(f"update turnlog.events set {change} where log = $1 and position = 17", log_name)
         await superuser.close()

@@ -22,8 +22,12 @@ def canonical(value: Any, field: str = "body") -> bytes:
     NaN and infinities, and NUL characters in any string or key.
     """
     try:
-        plain = _is_plain(value)
-        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if plain else rfc8785.dumps(value)
+        if _is_plain(value):
+            data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        elif found := _located(value, field):
+            raise found
+        else:
+            data = rfc8785.dumps(value)
     except (
         orjson.JSONEncodeError,
         rfc8785.CanonicalizationError,
@@ -61,11 +65,19 @@ def _located(value: Any, field: str) -> InvalidField | None:
         for index, item in enumerate(value):
             if found := _located(item, f"{field}.{index}"):
                 return found
-    elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT:
+    elif _is_beyond_integers(value):
         return InvalidField(field, "integers must lie within ±(2^53 − 1); send larger ones as text", "integer_range")
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return InvalidField(field, "must be a finite number", "not_finite")
     return None
+
+
+def _is_beyond_integers(value: Any) -> bool:
+    """Whether canonical JSON would write `value` as an integer that other parsers cannot hold. That is so for
+    floats too: RFC 8785 writes 2^53 as 9007199254740992, and from 10^21 on with an exponent."""
+    if isinstance(value, float):
+        return INTEGER_LIMIT <= abs(value) < 1e21
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT
 
 
 def _bad_text(text: str, field: str) -> InvalidField | None:

@@ -2,7 +2,14 @@
 
 from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored
 from turnlog_eventstore.connections import StoreSettings
-from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StoreError, StoreUnavailable, UnknownLog
+from turnlog_eventstore.errors import (
+    OutcomeUnknown,
+    SchemaMissing,
+    StatementFailed,
+    StoreError,
+    StoreUnavailable,
+    UnknownLog,
+)
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings
 from turnlog_eventstore.store import LogHead, Members, SessionRow, Store
 
@@ -18,6 +25,7 @@ __all__ = [
     "Rejected",
     "SchemaMissing",
     "SessionRow",
+    "StatementFailed",
     "Store",
     "StoreError",
     "StoreSettings",

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StoreUnavailable
+from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StatementFailed, StoreUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 T = TypeVar("T")
@@ -122,6 +122,8 @@ class Connections:
                 raise StoreUnavailable(f"PostgreSQL refused: {_brief(error)}") from error
             except _CONNECTION_ERRORS as error:
                 raise OutcomeUnknown(f"the connection to PostgreSQL broke: {_brief(error)}") from error
+            except (asyncpg.PostgresError, asyncpg.DataError) as error:
+                raise StatementFailed(_brief(error), error.sqlstate or "") from error
 
 
 async def within(connection: Connection, call: Awaitable[T], deadline_s: float) -> T:

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnavailable   nothing was done; the same call may be tried again
 ├── OutcomeUnknown     an append's commit was under way at the deadline; retry with the same keys
+├── StatementFailed    PostgreSQL raised an error of its own: nothing was done, and the same call fails again
 ├── UnknownLog         no log of this name exists
 └── SchemaMissing      the database was never migrated, or lies behind this release
 """
@@ -21,6 +22,14 @@ class OutcomeUnknown(StoreError):
 
     A retry with the same keys is safe: what was stored is answered as a duplicate.
     """
+
+
+class StatementFailed(StoreError):
+    """PostgreSQL raised an error of its own (`sqlstate`): nothing was done, and the same call would fail again."""
+
+    def __init__(self, message: str, sqlstate: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class UnknownLog(StoreError):

@@ -8,17 +8,17 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
 from turnlog_eventstore.append import Appended, AppendRequest, parameters, results
 from turnlog_eventstore.connections import Connections, StoreSettings
-from turnlog_eventstore.errors import UnknownLog
+from turnlog_eventstore.errors import StatementFailed, UnknownLog
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings, leadership
 from turnlog_eventstore.statements import statement
 
 MAX_VERSION = 2**63 - 1
+_UNDEFINED_OBJECT = "42704"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,15 @@ class Store:
         """Append requests in one transaction; one result per request, in order.
 
         No (tenant, session, key) may stand in `requests` twice. Raises `StoreUnavailable` (nothing stored),
-        `OutcomeUnknown` (retry with the same keys) or `UnknownLog`.
+        `OutcomeUnknown` (retry with the same keys), `UnknownLog`, or `StatementFailed`.
         """
         arguments = parameters(log, requests)
         try:
             rows = await self._connections.write(lambda c: c.fetch(statement("append"), *arguments), deadline_s)
-        except asyncpg.UndefinedObjectError:
-            raise UnknownLog(log) from None
+        except StatementFailed as error:
+            if error.sqlstate == _UNDEFINED_OBJECT:
+                raise UnknownLog(log) from None
+            raise
         return results(log, requests, rows)
 
     async def read_after(self, log: str, position: int, limit: int) -> list[Event]:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -157,7 +156,7 @@ class GroupCommit:
             for waiting in batch:
                 _fail(waiting, error)
             return
-        except (StoreError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except StoreError as error:
             await self._commit_singly(batch, error)
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)

@@ -7,6 +7,7 @@ corrected when a write is refused.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from turnlog_events.effects import Effect
 from turnlog_events.event import Event
 from turnlog_projector import metrics
 from turnlog_projector.changes import advances, changes_of
@@ -33,13 +34,13 @@ class Applier:
         self._log = writer.log
         self.partitions = {partition.number: partition for partition in partitions}
 
-    async def apply(self, events: Sequence[Event]) -> None:
-        """Apply contiguous events, each to its partition. A repeat changes nothing.
+    async def apply(self, events: Sequence[Event], effects: Sequence[Effect] | None = None) -> None:
+        """Apply contiguous events, each to its partition; `effects` are theirs when known. A repeat changes nothing.
 
         Raises `OutOfStep`, `ViewsUnavailable`, or the history's errors: begin again from the checkpoints.
         """
         for attempt in range(_ATTEMPTS):
-            changes = changes_of(events, self.partitions)
+            changes = changes_of(events, self.partitions, effects)
             if not await self._write(list(changes.values())):
                 return
             if self._mode is Mode.BUILD or attempt == _ATTEMPTS - 1:

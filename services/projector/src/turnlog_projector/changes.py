@@ -2,37 +2,45 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from turnlog_events.effects import effect_of
+from turnlog_events.effects import Effect, effect_of
 from turnlog_events.event import Event
 from turnlog_views.keys import identity_of, partition_of
 from turnlog_views.partitions import Change, Effects, Partition
 from turnlog_views.wire import effect_arguments
 
 
-def changes_of(events: Sequence[Event], partitions: Mapping[int, Partition]) -> dict[int, Change]:
+def effects_of(events: Sequence[Event]) -> list[Effect]:
+    """The effect of each event. Most of it is counting tokens, which lets other threads run."""
+    return [effect_of(event) for event in events]
+
+
+def changes_of(
+    events: Sequence[Event], partitions: Mapping[int, Partition], effects: Sequence[Effect] | None = None
+) -> dict[int, Change]:
     """The change of each partition that an event touches, up to the last event, by the partition's number.
 
-    Events at or below a partition's checkpoint, and those of partitions that are not given, are left out.
+    Events at or below a partition's checkpoint, and those of partitions that are not given, are left out. `effects`
+    are those of the events when they are already known.
     """
     changes: dict[int, Change] = {}
     if not events:
         return changes
     last = events[-1].position
-    for event in events:
+    for at, event in enumerate(events):
         identity = identity_of(event.tenant, event.session_id)
         partition = partitions.get(partition_of(identity))
         if partition is None or event.position <= partition.checkpoint:
             continue
-        arguments = effect_arguments(event.position, effect_of(event))
-        if not arguments:
+        effect = effects[at] if effects is not None else effect_of(event)
+        if effect is None:
             continue
         change = changes.get(partition.number)
         if change is None:
             change = changes[partition.number] = Change(partition, last)
-        effects = change.sessions.get(identity)
-        if effects is None:
-            effects = change.sessions[identity] = Effects()
-        effects.add(arguments)
+        session = change.sessions.get(identity)
+        if session is None:
+            session = change.sessions[identity] = Effects()
+        session.add(effect_arguments(event.position, effect))
     return changes
 
 

@@ -57,8 +57,10 @@ class Projector:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead and project until `stop` is set. What is in flight then is dropped: it is harmless to repeat."""
-        await until(stop, self._lead_for_ever(), drain_s=0)
-        await self._writer.close()
+        try:
+            await until(stop, self._lead_for_ever(), drain_s=0)
+        finally:
+            await self._writer.close()
 
     async def _lead_for_ever(self) -> None:
         while True:

@@ -7,14 +7,16 @@ crash: leftovers of the last attempt are deleted first.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 
+from turnlog_events.effects import Effect
 from turnlog_events.event import Event
 from turnlog_projector.applier import Applier, OutOfStep
+from turnlog_projector.changes import effects_of
 from turnlog_projector.ports import Log, Source, portions
 from turnlog_views.digests import session_digests, total_digest
 from turnlog_views.partitions import Mode, Partition
@@ -134,11 +136,10 @@ class _Build:
     async def catch_up(self) -> None:
         """Apply the log up to where it ends."""
         head = (await self.store.head(self.writer.log)).position
-        async with aclosing(_read_ahead(self.store, self.writer.log, self.position, self.options)) as pages:
-            async for page in pages:
-                for portion in portions(page, self.options.batch_events, self.options.batch_bytes):
-                    await self._applier.apply(portion)
-                self.position = page[-1].position
+        async with aclosing(_portions_ahead(self.store, self.writer.log, self.position, self.options)) as ahead:
+            async for events, effects in ahead:
+                await self._applier.apply(events, effects)
+                self.position = events[-1].position
                 if self._progress:
                     self._progress(self.position, max(head, self.position))
         await self._applier.advance(self.position, complete=False)
@@ -158,16 +159,28 @@ class _Build:
         raise OutOfStep(f"{len(behind)} partitions stayed behind the live generation")
 
 
-async def _read_ahead(log: Log, name: str, after: int, options: RebuildOptions) -> AsyncGenerator[list[Event], None]:
-    """Pages in order; the next one is being read while the caller works on one."""
-    reading = asyncio.ensure_future(log.read_after(name, after, options.batch_events))
+Portion = tuple[Sequence[Event], list[Effect]]
+
+
+async def _portions_ahead(log: Log, name: str, after: int, options: RebuildOptions) -> AsyncGenerator[Portion, None]:
+    """The log in portions with their effects, each made ready while the caller works on the one before."""
+    ready = asyncio.ensure_future(_page(log, name, after, options))
     try:
-        while page := await reading:
-            reading = asyncio.ensure_future(log.read_after(name, page[-1].position, options.batch_events))
-            yield page
+        while page := await ready:
+            last = page[-1][0][-1].position
+            ready = asyncio.ensure_future(_page(log, name, last, options))
+            for portion in page:
+                yield portion
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        ready.cancel()
+        await asyncio.gather(ready, return_exceptions=True)
+
+
+async def _page(log: Log, name: str, after: int, options: RebuildOptions) -> list[Portion]:
+    """A page of the log, its effects computed in a thread: counting tokens leaves the interpreter to others."""
+    events = await log.read_after(name, after, options.batch_events)
+    cut = portions(events, options.batch_events, options.batch_bytes)
+    return [(portion, await asyncio.to_thread(effects_of, portion)) for portion in cut]
 
 
 async def _compare(build: _Build) -> Comparison | None:
