@@ -14,7 +14,7 @@ from turnlog_events.ids import new_id
 from turnlog_events.payloads import MemorySummarized, TurnsRetracted
 from turnlog_eventstore import AppendRequest, Store, Stored
 from turnlog_follow import Follower, FollowSettings
-from turnlog_projector import Projector, ProjectorOptions
+from turnlog_projector.projector import Projector, ProjectorOptions
 from turnlog_views import ReaderSettings, ViewReader, ViewWriter, WriterSettings
 
 WAIT_S = 20.0

@@ -1,15 +1,16 @@
-"""What the tests of the read API share: the app over a store, with or without read models, and events to append."""
+"""What the tests of the read API share: the app over a store, with or without read models, and events to
+append."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from projecting import QUICK, append, complete, projector_of, reading, running, writing
+from projecting import QUICK, append, complete, eventually, projector_of, reading, running, writing
 from turnlog_events import event as ev
 from turnlog_events.canonical import canonical
 from turnlog_events.event import NewEvent
@@ -60,6 +61,15 @@ def quiet_hub(store: EventReads, log: str) -> LiveHub:
 def client_of(app: App) -> httpx.AsyncClient:
     """A client that calls the app in this process."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://turnlog")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fails after a while."""
+
+    async def checked() -> bool:
+        return holds()
+
+    await eventually(checked)
 
 
 @dataclass

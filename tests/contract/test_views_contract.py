@@ -169,6 +169,17 @@ async def test_a_session_of_which_one_key_was_evicted_is_not_read(
     assert await writer.apply([made]) == [Applied(WINDOW, absent=(IDENTITY,))]
 
 
+async def test_a_replay_starts_clean_where_only_head_and_checkpoint_were_evicted(
+    writer: ViewWriter, fresh: Partition
+) -> None:
+    sequence = [*turns(3), AddSummary(1, 2, 1, 1, b"{}")]
+    await writer.apply([change(fresh, sequence, 1, 5)])
+    head, *_ = writer.keys.session(NUMBER, 1, IDENTITY)
+    await writer._link.call([pack("DEL", head), pack("DEL", writer.keys.metas[NUMBER])])
+    assert await writer.apply([change(fresh, sequence, 1, 3)]) == [Applied(WINDOW)]
+    assert (await read(writer)).state == folded(sequence[:2])
+
+
 async def test_a_session_that_is_behind_becomes_unreadable_at_once(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([change(fresh, turns(4), 1, 3)])
     assert await writer.apply([change(fresh.at(2), turns(4), 4, 5)]) == [Applied(WINDOW, absent=(IDENTITY,))]

@@ -21,8 +21,11 @@ from projecting import (
 )
 from turnlog_events.event import NewEvent
 from turnlog_eventstore import Store
-from turnlog_projector import RebuildOptions, VerifyOptions, rebuild, verify
 from turnlog_projector.applier import Applier
+from turnlog_projector.effect_pool import EffectPool
+from turnlog_projector.rebuild import RebuildOptions, rebuild
+from turnlog_projector.stages import pages, with_effects
+from turnlog_projector.verify import VerifyOptions, verify
 from turnlog_views import ViewWriter
 from turnlog_views.keys import partition_of
 from turnlog_views.link import pack
@@ -77,6 +80,21 @@ async def test_a_rebuild_is_byte_for_byte_the_live_state(
         assert report.deleted_keys == SESSIONS * 3
         assert before is not None
         assert await reader.session(tenant, log_name, "s3") == before
+
+
+async def test_effects_computed_in_other_processes_are_the_same_and_in_order(
+    store: Store, log_name: str, tenant: str
+) -> None:
+    await append(store, log_name, conversation(tenant))
+
+    async def made(pool: EffectPool | None) -> list[tuple[list[int], object]]:
+        stages = with_effects(pages(store, log_name, 0, 50), 7, 10**6, pool)
+        return [([event.position for event in events], arguments) async for events, arguments in stages]
+
+    with EffectPool(1) as pool:
+        await pool.submit([])
+        assert pool.ready
+        assert await made(pool) == await made(None)
 
 
 async def test_a_rebuild_mends_what_was_damaged_and_says_so(

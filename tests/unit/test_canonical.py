@@ -40,14 +40,14 @@ def test_keys_are_ordered_by_utf16_not_by_code_point() -> None:
 @pytest.mark.parametrize(
     ("value", "field", "code"),
     [
-        ({"a": "x\0y"}, "body.a", "nul_character"),
-        ({"a": ["ok", {"b": "\ud800"}]}, "body.a.1.b", "lone_surrogate"),
+        ({"a": "x\0y"}, "a", "nul_character"),
+        ({"a": ["ok", {"b": "\ud800"}]}, "a.1.b", "lone_surrogate"),
         ({"a\0": 1}, "body", "nul_character"),
-        ({"a": 2**53}, "body.a", "integer_range"),
-        ({"a": 2.0**53}, "body.a", "integer_range"),
-        ({"a": -(2**60)}, "body.a", "integer_range"),
-        ({"a": {"b": math.nan}}, "body.a.b", "not_finite"),
-        ([math.inf], "body.0", "not_finite"),
+        ({"a": 2**53}, "a", "integer_range"),
+        ({"a": 2.0**53}, "a", "integer_range"),
+        ({"a": -(2**60)}, "a", "integer_range"),
+        ({"a": {"b": math.nan}}, "a.b", "not_finite"),
+        ([math.inf], "0", "not_finite"),
     ],
 )
 def test_what_cannot_be_canonical_is_refused_by_place_and_reason(value: Any, field: str, code: str) -> None:

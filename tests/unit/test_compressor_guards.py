@@ -1,6 +1,7 @@
 """Breaker and budget: given failures and costs, when time passes, then calls are let through or not."""
 
 import pytest
+
 from turnlog_compressor.breaker import Breaker, BreakerSettings, State
 from turnlog_compressor.budget import Budget, BudgetSettings, TokenBucket
 from turnlog_compressor.models import ModelError
@@ -41,11 +42,11 @@ def test_an_open_breaker_admits_one_probe_after_its_pause() -> None:
     clock.now += 29.9
     assert not breaker.admit()
     clock.now += 0.1
-    assert breaker.state is State.HALF_OPEN
+    assert int(breaker.state) == State.HALF_OPEN
     assert breaker.admit()
     assert not breaker.admit()
     breaker.succeeded()
-    assert breaker.state is State.CLOSED
+    assert int(breaker.state) == State.CLOSED
 
 
 def test_a_failed_probe_opens_again_and_a_released_one_may_be_repeated() -> None:
@@ -100,8 +101,18 @@ async def test_a_call_over_budget_is_refused_and_costs_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, "unauthorized"), (403, "unauthorized"), (404, "not_found"), (429, "rate_limited"), (529, "server_error")]
-    + [(500, "server_error"), (400, "bad_request"), (413, "bad_request"), (408, "timeout"), (302, "garbage")],
+    [
+        (401, "unauthorized"),
+        (403, "unauthorized"),
+        (404, "not_found"),
+        (429, "rate_limited"),
+        (529, "server_error"),
+        (500, "server_error"),
+        (400, "bad_request"),
+        (413, "bad_request"),
+        (408, "timeout"),
+        (302, "garbage"),
+    ],
 )
 def test_statuses_have_kinds(status: int, kind: str) -> None:
     assert kind_of_status(status) == kind
@@ -109,8 +120,17 @@ def test_statuses_have_kinds(status: int, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("1e9", 86_400.0), ("soon", None), ("nan", None), ("", None)]
-    + [("Thu, 01 Jan 1970 00:20:00 GMT", 200.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0)],
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("1e9", 86_400.0),
+        ("soon", None),
+        ("nan", None),
+        ("", None),
+        ("Thu, 01 Jan 1970 00:20:00 GMT", 200.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+    ],
 )
 def test_retry_after_is_read_as_seconds_or_date(value: str, seconds: float | None) -> None:
     assert retry_after_s({"retry-after": value}, now_s=1_000.0) == seconds

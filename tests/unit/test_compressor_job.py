@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from turnlog_compressor.cover import cover_of
 from turnlog_compressor.job import Job, JobSettings
 from turnlog_compressor.plan import PlanSettings
@@ -18,8 +20,9 @@ from turnlog_compressor.watchlist import Order, Task
 from turnlog_events import event as ev
 from turnlog_events.compose import Line, Node
 from turnlog_events.event import Event, NewEvent, rfc3339
-from turnlog_events.fold import SessionState, fold
+from turnlog_events.fold import SessionState, fold, required_revision
 from turnlog_events.hashing import payload_hash
+from turnlog_events.payloads import MemorySummarized, SummaryLine
 from turnlog_events.upcast import payload_of
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored
 
@@ -78,6 +81,16 @@ class MemoryLog:
 
     def retract(self, first: int, last: int) -> None:
         self.add(ev.TURNS_RETRACTED, f"retract/{len(self.events)}", {"from_version": first, "to_version": last})
+
+    def summarise_elsewhere(self, first: int, last: int, level: int) -> None:
+        """A summary where this release would not make one: of another release, or of a compressor that lost a race."""
+        hidden = self.state.hidden
+        versions = [v for v in range(first, last + 1) if not any(a <= v <= b for a, b in hidden)]
+        lines = tuple(SummaryLine(v, 1.0, f"said-{v}") for v in versions)
+        revision = required_revision(hidden, first, last)
+        made = MemorySummarized(first, last, level, revision, "", lines, "other", "", 0, 0)
+        if all(event.key != made.key for event in self.events):
+            self.add(ev.SUMMARIZED, made.key, made.to_json())
 
     async def _step(self, moment: str) -> None:
         if moment == "before":
@@ -319,7 +332,7 @@ async def test_lineage_names_the_events_a_summary_was_made_from() -> None:
         if sources:
             assert sources[0]["from_version"] == node["from_version"]
             assert sources[-1]["to_version"] == node["to_version"]
-            assert all(a["to_version"] + 1 == b["from_version"] for a, b in zip(sources, sources[1:], strict=False))
+            assert all(a["to_version"] + 1 == b["from_version"] for a, b in pairwise(sources))
 
 
 async def test_an_unknown_outcome_is_asked_again_under_the_same_key() -> None:
@@ -374,6 +387,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("compress")),
         st.tuples(st.just("close"), st.integers(0, 10)),
         st.tuples(st.just("kill"), st.integers(1, 12)),
+        st.tuples(st.just("foreign"), st.integers(1, 60), st.integers(0, 40), st.integers(1, 3)),
     ),
     max_size=14,
 )
@@ -387,6 +401,8 @@ async def play(operations: Sequence[tuple[object, ...]]) -> None:
             log.say(a, b, c)
         elif name == "retract" and a <= log.version:
             log.retract(a, min(a + b, log.version))
+        elif name == "foreign" and a <= log.version:
+            log.summarise_elsewhere(a, min(a + b, log.version), level=c)
         elif name == "kill":
             log.die_at = (log.calls + a, "after" if a % 2 else "before")
             try:

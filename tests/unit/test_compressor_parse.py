@@ -4,6 +4,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from turnlog_compressor.parse import ANSWER_CHARS, Unreadable, parse
 from turnlog_compressor.prompt import TURN_CHARS, Prompt, prompt_for_lines, prompt_for_turns
 from turnlog_compressor.source import SourceTurn

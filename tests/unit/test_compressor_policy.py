@@ -1,6 +1,7 @@
 """When a session is due: given what is known of it, when time stands at so much, then this reason or none."""
 
 import pytest
+
 from turnlog_compressor.policy import PolicySettings, Reason, Standing, due, may_become_idle
 
 SETTINGS = PolicySettings(turns=40, tokens=3_000, idle_s=600, idle_turns=8)
@@ -39,4 +40,4 @@ def test_silence_alone_makes_due_only_what_has_enough_turns() -> None:
 )
 def test_settings_that_could_never_make_progress_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError):
-        PolicySettings(**wrong)  # type: ignore[arg-type]
+        PolicySettings(**wrong)

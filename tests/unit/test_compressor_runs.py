@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings, closing_runs, full_runs
 from turnlog_compressor.source import SourceTurn
@@ -44,6 +45,11 @@ def test_small_chapters_share_a_run() -> None:
 def test_large_turns_fill_a_window_by_their_tokens_and_may_leave_no_tail() -> None:
     assert full_runs(pieces([(70_000, 0)]), POLICY, RUNS) == [(1, 1)]
     assert full_runs(pieces([(1_400, 0), (1_400, 0), (300, 0)]), POLICY, RUNS) == [(1, 2)]
+
+
+def test_a_last_run_that_is_not_full_is_left_open_even_without_a_tail() -> None:
+    talk = [(40, 0)] * 10 + [(1_500, 5), (1_500, 5)]
+    assert full_runs(pieces(talk), POLICY, RUNS) == [(1, 10), (11, 11)]
 
 
 def test_closing_takes_every_turn() -> None:

@@ -1,6 +1,7 @@
 """The watchlist: given events, when time passes and jobs end, then these orders and this safe position."""
 
 import orjson
+
 from turnlog_compressor.policy import PolicySettings, Reason
 from turnlog_compressor.watchlist import Left, Order, Watchlist, WatchSettings
 from turnlog_events import event as ev

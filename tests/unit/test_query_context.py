@@ -1,14 +1,16 @@
-"""What goes into a prompt: never more than the budget, never half a tool call, and honest about what is missing."""
+"""What goes into a prompt: never more than the budget, never half a tool call, and honest about what is
+missing."""
 
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from turnlog_events.compose import Composition, Line, Node, compose
 from turnlog_events.tokens import count_tokens
-
 from turnlog_query.context import FORMS, Assembled, Recall, Said, assemble, said_of
 from turnlog_query.context.price import message_tokens
 
@@ -140,8 +142,8 @@ def test_anthropic_messages_alternate_and_begin_with_the_user(
     messages = build(turns, max_tokens, "anthropic", covered_to, lines).fields["messages"]
     roles = [m["role"] for m in messages]
     assert roles[:1] in ([], ["user"])
-    assert all(a != b for a, b in zip(roles, roles[1:], strict=False))
-    for before, message in zip(messages, messages[1:], strict=False):
+    assert all(a != b for a, b in pairwise(roles))
+    for before, message in pairwise(messages):
         wanted = {b["tool_use_id"] for b in message["content"] if isinstance(b, dict) and b["type"] == "tool_result"}
         given_ = {b["id"] for b in before["content"] if isinstance(b, dict) and b["type"] == "tool_use"}
         assert wanted <= given_

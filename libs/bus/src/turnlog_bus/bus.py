@@ -91,10 +91,15 @@ class Bus:
             pending_size=64 * 1024 * 1024,
         )
         try:
-            await asyncio.wait_for(connecting, self.settings.connect_timeout_s)
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                await connecting
         except (OSError, TimeoutError, nats.errors.Error) as error:
             await _quiet_close(client)
+            raise_if_cancelled(error)
             raise BusUnavailable(f"NATS cannot be reached: {type(error).__name__}") from error
+        except asyncio.CancelledError:
+            await asyncio.shield(_quiet_close(client))
+            raise
         return client
 
     async def ensure_stream(self, name: StreamName, first_sequence: int) -> int:
@@ -183,9 +188,15 @@ class Bus:
         return (await self.client()).jetstream(timeout=self.settings.call_timeout_s)
 
     async def _bounded(self, call: Awaitable[T]) -> T:
-        """`call` within the time-out, its failures in our words."""
+        """`call` within the time-out, its failures in our words.
+
+        nats-py swallows cancellations at places, or makes errors of its own of them: here they stay cancellations.
+        """
         try:
-            return await asyncio.wait_for(call, self.settings.call_timeout_s)
+            async with asyncio.timeout(self.settings.call_timeout_s):
+                result = await call
+            raise_if_cancelled()
+            return result
         except nats.js.errors.NotFoundError as error:
             if error.err_code == STREAM_NOT_FOUND:
                 raise StreamMissing("the stream does not exist") from error
@@ -197,7 +208,18 @@ class Bus:
         except nats.js.errors.APIError as error:
             raise BusError(f"JetStream refused: {error.err_code} {error.description}") from error
         except (TimeoutError, OSError, nats.errors.Error) as error:
+            raise_if_cancelled(error)
             raise BusUnavailable(f"NATS did not answer: {type(error).__name__}") from error
+
+
+def raise_if_cancelled(error: Exception | None = None) -> None:
+    """Raise `CancelledError` when this task is being cancelled and a library swallowed it or made `error` of it.
+
+    (Before Python 3.12 `asyncio.wait_for`, which nats-py uses, loses a cancellation that meets its result.)
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def _acknowledged(reply: Msg, last: Event) -> int:
@@ -215,6 +237,7 @@ def _acknowledged(reply: Msg, last: Event) -> int:
 
 async def _quiet_close(client: Client) -> None:
     try:
-        await asyncio.wait_for(client.close(), 2)
+        async with asyncio.timeout(2):
+            await client.close()
     except (TimeoutError, OSError, nats.errors.Error):
         return

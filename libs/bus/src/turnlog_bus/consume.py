@@ -5,7 +5,7 @@ arrive as fast as the server sends them, bounded by what was asked for; heartbea
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from turnlog_bus.bus import Bus
+from turnlog_bus.bus import Bus, raise_if_cancelled
 from turnlog_bus.errors import BusUnavailable, StreamMissing
 from turnlog_bus.subjects import StreamName
 from turnlog_events import wire
@@ -33,7 +33,7 @@ class ConsumeSettings:
 
 async def consume(
     bus: Bus, name: StreamName, after: int, settings: ConsumeSettings = ConsumeSettings()
-) -> AsyncIterator[list[Event]]:
+) -> AsyncGenerator[list[Event], None]:
     """Lists of events after sequence `after`, in order, for ever; an empty list at each heartbeat.
 
     Raises `StreamMissing`, or `BusUnavailable` when the consumer or the connection is gone: start again then.
@@ -83,8 +83,11 @@ class _Reader:
     async def _api(self, subject: str, request: bytes) -> dict[str, Any]:
         client, limit_s = await self._bus.client(), self._bus.settings.call_timeout_s
         try:
-            reply = await asyncio.wait_for(client.request(subject, request, timeout=limit_s), limit_s)
+            async with asyncio.timeout(limit_s):
+                reply = await client.request(subject, request, timeout=limit_s)
+            raise_if_cancelled()
         except (TimeoutError, OSError, nats.errors.Error) as error:
+            raise_if_cancelled(error)
             raise BusUnavailable(f"NATS did not answer: {type(error).__name__}") from error
         answer: dict[str, Any] = orjson.loads(reply.data)
         if refusal := answer.get("error"):
@@ -129,7 +132,8 @@ class _Reader:
         if not self._ready and self._failure is None:
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), self._settings.heartbeat_s * 2.5)
+                async with asyncio.timeout(self._settings.heartbeat_s * 2.5):
+                    await self._wake.wait()
             except TimeoutError:
                 raise BusUnavailable("neither a message nor a heartbeat came") from None
         if self._ready:

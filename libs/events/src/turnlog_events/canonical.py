@@ -15,7 +15,7 @@ from turnlog_events.errors import InvalidField
 INTEGER_LIMIT = 2**53
 
 
-def canonical(value: Any, field: str = "body") -> bytes:
+def canonical(value: Any, field: str = "") -> bytes:
     """The RFC 8785 bytes of a JSON value.
 
     Raises `InvalidField` (naming the place below `field`) for lone surrogates, integers beyond ±(2^53 − 1),
@@ -34,7 +34,7 @@ def canonical(value: Any, field: str = "body") -> bytes:
         UnicodeEncodeError,
         RecursionError,
     ) as error:
-        raise _located(value, field) or InvalidField(field, f"is not JSON: {error}", "invalid_json") from error
+        raise _located(value, field) or InvalidField(field or "body", f"is not JSON: {error}", "invalid_json") from error
     if b"\\u0000" in data and (found := _located(value, field)):
         raise found
     return data
@@ -59,16 +59,16 @@ def _located(value: Any, field: str) -> InvalidField | None:
         return _bad_text(value, field)
     if isinstance(value, dict):
         for key, item in value.items():
-            if found := _bad_text(key, field) or _located(item, f"{field}.{key}"):
+            if found := _bad_text(key, field) or _located(item, f"{field}.{key}" if field else key):
                 return found
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            if found := _located(item, f"{field}.{index}"):
+            if found := _located(item, f"{field}.{index}" if field else str(index)):
                 return found
     elif _is_beyond_integers(value):
-        return InvalidField(field, "integers must lie within ±(2^53 − 1); send larger ones as text", "integer_range")
+        return InvalidField(field or "body", "integers must lie within ±(2^53 − 1); send larger ones as text", "integer_range")
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return InvalidField(field, "must be a finite number", "not_finite")
+        return InvalidField(field or "body", "must be a finite number", "not_finite")
     return None
 
 
@@ -82,10 +82,10 @@ def _is_beyond_integers(value: Any) -> bool:
 
 def _bad_text(text: str, field: str) -> InvalidField | None:
     if "\0" in text:
-        return InvalidField(field, "must not hold NUL characters (U+0000); remove them", "nul_character")
+        return InvalidField(field or "body", "must not hold NUL characters (U+0000); remove them", "nul_character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        place = field.encode(errors="replace").decode()
+        place = field.encode(errors="replace").decode() or "body"
         return InvalidField(place, "holds a lone surrogate (\\ud800 to \\udfff); send valid Unicode", "lone_surrogate")
     return None

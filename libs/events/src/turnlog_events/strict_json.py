@@ -22,7 +22,7 @@ class ForeignEncoding(InvalidField):
 
 
 def parse(data: bytes, field: str = "body") -> Any:
-    """The JSON value in `data`. Raises `ForeignEncoding`, `MalformedJson` or `InvalidField`."""
+    """The JSON value in `data`; `field` is what errors call the whole of it. Raises `ForeignEncoding`, `MalformedJson` or `InvalidField`."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and 0 in data[:2]):
         raise ForeignEncoding(field, "must be UTF-8", "unsupported_encoding")
     try:
@@ -32,7 +32,7 @@ def parse(data: bytes, field: str = "body") -> Any:
     try:
         return _DECODER.decode(text)
     except InvalidField as error:
-        raise type(error)(f"{field}.{error.field}" if error.field else field, error.fix, error.code) from None
+        raise type(error)(error.field or field, error.fix, error.code) from None
     except RecursionError:
         raise MalformedJson(field, "is nested too deeply", "nesting_too_deep") from None
     except json.JSONDecodeError as error:

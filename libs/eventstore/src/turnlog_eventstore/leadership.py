@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 
@@ -68,14 +69,28 @@ async def _win(dsn: str, name: str, settings: LeadershipSettings) -> Connection:
 
 
 async def _connect(dsn: str, settings: LeadershipSettings) -> Connection:
-    return await asyncpg.connect(
-        dsn,
-        timeout=settings.lease_s / 2,
-        server_settings={
-            "application_name": "turnlog leader",
-            "idle_session_timeout": str(int(settings.lease_s * 1000)),
-        },
+    """A connection that PostgreSQL ends when it stays idle. Cancelled on the way, it is closed once it stands."""
+    connecting = asyncio.ensure_future(
+        asyncpg.connect(
+            dsn,
+            timeout=settings.lease_s / 2,
+            server_settings={
+                "application_name": "turnlog leader",
+                "idle_session_timeout": str(int(settings.lease_s * 1000)),
+            },
+        )
     )
+    try:
+        await asyncio.wait({connecting})
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_close_late)
+        raise
+    return connecting.result()
+
+
+def _close_late(connecting: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().terminate()
 
 
 async def _beat(connection: Connection, held: Leadership, settings: LeadershipSettings) -> None:

@@ -7,7 +7,8 @@ while the log moved, or without NATS at all, the same events are read from Postg
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from turnlog_bus import Bus, BusError, StreamName, consume
@@ -54,7 +55,7 @@ class Follower:
         self._chain = GENESIS
         self._bus_retry_at = 0.0
 
-    async def batches(self, after: int) -> AsyncIterator[Batch]:
+    async def batches(self, after: int) -> AsyncGenerator[Batch, None]:
         """Endless contiguous batches after a position; an empty one at least about every `tick_s` seconds.
 
         Survives the loss of either server. Raises `IncarnationChanged`, and `Corrupt` if PostgreSQL itself has a hole.
@@ -62,20 +63,22 @@ class Follower:
         position = after
         self._chain = await self._chain_at(position)
         while True:
-            async for batch in self._from_store(position):
-                position = batch.last
-                yield batch
+            async with aclosing(self._from_store(position)) as stored:
+                async for batch in stored:
+                    position = batch.last
+                    yield batch
             if self._bus is not None and time.monotonic() >= self._bus_retry_at:
                 try:
-                    async for batch in self._from_bus(position):
-                        position = batch.last
-                        yield batch
+                    async with aclosing(self._from_bus(position)) as sent:
+                        async for batch in sent:
+                            position = batch.last
+                            yield batch
                 except BusError:
                     self._bus_retry_at = time.monotonic() + self._settings.retry_s
             else:
                 await asyncio.sleep(self._settings.poll_s)
 
-    async def _from_store(self, position: int) -> AsyncIterator[Batch]:
+    async def _from_store(self, position: int) -> AsyncGenerator[Batch, None]:
         """All that PostgreSQL has after `position`, then one empty batch."""
         while True:
             try:
@@ -95,35 +98,37 @@ class Follower:
             if len(events) < self._settings.batch_events:
                 return
 
-    async def _from_bus(self, position: int) -> AsyncIterator[Batch]:
+    async def _from_bus(self, position: int) -> AsyncGenerator[Batch, None]:
         """What NATS sends, as long as it is contiguous, proven and not behind PostgreSQL."""
         assert self._bus is not None
         behind_since: float | None = None
         looked_at = time.monotonic()
         name = StreamName(self.log, self._incarnation)
-        async for received in consume(self._bus, name, position):
-            events = self._proven([e for e in received if e.position > position], position)
-            if events is None:
-                return
-            if events:
-                yield self._batch(tuple(events), position, from_bus=True)
-                position, self._chain = events[-1].position, events[-1].chain_hash
-                behind_since = None
-            if time.monotonic() - looked_at < self._settings.tick_s and received:
-                continue
-            looked_at = time.monotonic()
-            if not events:
-                yield self._batch((), position)
-            try:
-                await self._look_at_head(position)
-            except StoreUnavailable:
-                continue
-            if self._head > position:
-                behind_since = behind_since or looked_at
-                if looked_at - behind_since >= self._settings.tick_s and not events:
+        consuming = consume(self._bus, name, position)
+        async with aclosing(consuming):
+            async for received in consuming:
+                events = self._proven([e for e in received if e.position > position], position)
+                if events is None:
                     return
-            else:
-                behind_since = None
+                if events:
+                    yield self._batch(tuple(events), position, from_bus=True)
+                    position, self._chain = events[-1].position, events[-1].chain_hash
+                    behind_since = None
+                if time.monotonic() - looked_at < self._settings.tick_s and received:
+                    continue
+                looked_at = time.monotonic()
+                if not events:
+                    yield self._batch((), position)
+                try:
+                    await self._look_at_head(position)
+                except StoreUnavailable:
+                    continue
+                if self._head > position:
+                    behind_since = behind_since or looked_at
+                    if looked_at - behind_since >= self._settings.tick_s and not events:
+                        return
+                else:
+                    behind_since = None
 
     def _proven(self, events: list[Event], position: int) -> list[Event] | None:
         """`events` when each is the next one and its hashes follow; None when PostgreSQL must be asked."""

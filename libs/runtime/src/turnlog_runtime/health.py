@@ -60,7 +60,8 @@ class Health:
 
 async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
     try:
-        await asyncio.wait_for(ask(), CHECK_S)
+        async with asyncio.timeout(CHECK_S):
+            await ask()
     except Exception:
         return False
     return True

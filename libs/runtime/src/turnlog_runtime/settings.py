@@ -14,6 +14,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "TURNLOG_"
+READ_ELSEWHERE = frozenset({"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL"})
+"""Variables that no service reads: where the embedded servers' executables are, and which server the CLI calls."""
 
 
 class SettingsError(Exception):
@@ -140,12 +142,12 @@ S = TypeVar("S", bound=SharedSettings)
 
 
 def known_variables() -> set[str]:
-    """Every `TURNLOG_` variable that some service reads."""
-    return {PREFIX + field.upper() for settings in ALL_SETTINGS for field in settings.model_fields}
+    """Every `TURNLOG_` variable that something reads."""
+    return {PREFIX + field.upper() for settings in ALL_SETTINGS for field in settings.model_fields} | READ_ELSEWHERE
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` for a `TURNLOG_` variable that no service knows."""
+    """Raise `SettingsError` for a `TURNLOG_` variable that nothing reads."""
     known = known_variables()
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:

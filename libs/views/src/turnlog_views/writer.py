@@ -158,9 +158,11 @@ class ViewWriter:
     async def restart(self, partitions: Iterable[Partition], generation: int) -> None:
         """Start over: an empty generation becomes the live one, unreadable until it is stamped."""
         window = self.settings.window_turns
-        await self._call(
+        replies = await self._call(
             [self._pack_generation("restart", p.number, (p.generation, generation, window)) for p in partitions]
         )
+        if any(reply[0] == b"refused" for reply in replies):
+            raise ViewsUnavailable("another writer changed the live generation: look again")
 
     async def sweep(self, keep: Collection[int]) -> int:
         """Delete every session key of generations other than `keep`, and what their partitions know of them; how

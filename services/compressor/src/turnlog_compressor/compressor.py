@@ -7,8 +7,10 @@ the same keys.
 import asyncio
 import random
 import time
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -100,7 +102,7 @@ class Compressor:
             raise error
         if isinstance(error, BaseExceptionGroup) and error.subgroup(IncarnationChanged):
             raise IncarnationChanged(f"log {self._follower.log} was replaced") from error
-        _log.error("compressor_failed", log=self._follower.log, error=type(error).__name__, exc_info=error)
+        _log.error("compressor_failed", log=self._follower.log, **_named(error))
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopped}, timeout=self._limits.retry_s * random.uniform(0.5, 1.5))
         await _ended(stopped)
@@ -183,7 +185,7 @@ class Compressor:
                 except StoreError:
                     raise
                 except Exception as error:
-                    _log.exception("compression_failed", error=type(error).__name__)
+                    _log.error("compression_failed", **_named(error))
                     if order.task is not None:
                         await job.fail(order.task, error)
             except StoreError as error:
@@ -209,6 +211,15 @@ class Compressor:
 
     def _fresh(self) -> Watchlist:
         return Watchlist(self._limits.job.plan.policy, self._limits.watch)
+
+
+def _named(error: BaseException) -> dict[str, str]:
+    """An error for the log: its type and place. Its message is left out, for it may quote what people stored."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return {"error": type(error).__name__, "at": place}
 
 
 async def _ended(*tasks: "asyncio.Future[Any]") -> None:

@@ -126,14 +126,18 @@ def cover_of(marks: Sequence[Event]) -> Cover:
     return Cover(state.hidden, tuple(_tiles(served, lost)), usable, taken, by_id)
 
 
+def _reach(mark: Mark) -> tuple[int, int]:
+    return (mark.to_version, mark.level)
+
+
 def _tiles(served: Sequence[Mark], lost: Sequence[Mark]) -> list[Tile]:
-    """The widest summary that begins where the last one ended, and so on: served ones, and those that fell to a
-    retraction unless they would cut into a served one."""
+    """The widest summary (of these the highest) that begins where the last one ended, and so on: served ones, and those
+    that fell to a retraction unless they would cut into a served one."""
     widest: dict[int, Tile] = {}
     fallen = [m for m in lost if not any(m.overlaps(s) and not m.holds(s) for s in served)]
     for mark, stands in [(m, True) for m in served] + [(m, False) for m in fallen]:
         known = widest.get(mark.from_version)
-        if known is None or mark.to_version > known.to_version:
+        if known is None or known.mark is None or _reach(mark) > _reach(known.mark):
             widest[mark.from_version] = Tile(mark.from_version, mark.to_version, mark, stands)
     tiles: list[Tile] = []
     at = 1

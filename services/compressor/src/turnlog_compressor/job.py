@@ -89,7 +89,8 @@ class Job:
             if page.whole or not steps:
                 break
         if task is not None and self._ended is None:
-            await self._skip(task, cover)
+            # asked again: another compressor may have ended it since, with the very summaries found here
+            self._ended = "done" if await self._has_ended(task) else await self._skip(task, cover)
         return JobResult(_left(cover, page, steps, self._order), len(self._made), self._ended)
 
     async def fail(self, task: Task, error: Exception) -> None:
@@ -107,12 +108,12 @@ class Job:
             for event in events
         )
 
-    async def _skip(self, task: Task, cover: Cover) -> None:
+    async def _skip(self, task: Task, cover: Cover) -> str:
         to = cover.to_version
         reason = f"nothing left to summarise: covered up to version {to}" if to else "nothing to summarise"
         event = ended_event(ev.COMPRESSION_SKIPPED, self._order, CompressionEnded(task.task_id, reason))
         await self._writer.append(event)
-        self._ended = "skipped"
+        return "skipped"
 
     async def _page(self, cover: Cover) -> Page:
         """The visible turns that the plan needs, at most `page_turns` of them."""

@@ -26,8 +26,9 @@ class RunSettings:
 def full_runs(pieces: Sequence[Piece], policy: PolicySettings, settings: RunSettings) -> list[Range]:
     """The runs that a busy session has ready: window by window, each as soon as it is full, without its tail.
 
-    A window ends at the turn that makes it due by `policy`. Of its runs the last one is left open, for its chapter may
-    go on, unless it is the only one. Ranges are of visible turns; hidden ones between them are not filled in.
+    A window ends at the turn that makes it due by `policy`. Its last run is left open, for its chapter may go
+    on, and so is one that reaches into the tail; if that leaves none, the chapter is cut where the tail begins. Ranges
+    are of visible turns.
     """
     runs: list[Range] = []
     start = 0

@@ -4,7 +4,7 @@
 ASGI: measured, FastAPI's routing, dependency and response handling cost more than the rest of the request.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -21,6 +21,7 @@ from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import JSON, App, Edge, Receive, Scope, Send, header, read_body, respond
 from turnlog_runtime.problems import Problem
+from turnlog_runtime.raising import raising
 
 SESSIONS = "/v1/sessions/"
 TURNS = "/turns"
@@ -70,7 +71,9 @@ class HotWrites:
 
 def create_app(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> App:
     """The write API as one ASGI app."""
-    return Edge(HotWrites(documented(writes, body_max_bytes, bulk_max_bytes), writes, body_max_bytes), write_problem)
+    return Edge(
+        HotWrites(raising(documented(writes, body_max_bytes, bulk_max_bytes)), writes, body_max_bytes), write_problem
+    )
 
 
 def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> FastAPI:
@@ -129,18 +132,21 @@ def _only_known(request: Request, known: set[str]) -> None:
 def _plain_errors(app: FastAPI) -> None:
     """FastAPI's own errors as ours: raised on to the edge, which gives them the one form."""
 
-    def invalid(_: Request, error: Any) -> Response:
+    async def invalid(_: Request, error: Any) -> Response:
         first = error.errors()[0]
         field = str(first["loc"][-1])
         raise InvalidField(field, first["msg"][:1].lower() + first["msg"][1:], "invalid_parameter")
 
-    def refused(_: Request, error: Any) -> Response:
+    async def refused(_: Request, error: Any) -> Response:
         codes = {404: "route_not_found", 405: "method_not_allowed"}
         raise Problem(
             error.status_code, codes.get(error.status_code, "refused"), str(error.detail), headers=error.headers
         )
 
-    handlers: list[tuple[Any, Callable[..., Response]]] = [(RequestValidationError, invalid), (HTTPException, refused)]
+    handlers: list[tuple[Any, Callable[..., Awaitable[Response]]]] = [
+        (RequestValidationError, invalid),
+        (HTTPException, refused),
+    ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
 

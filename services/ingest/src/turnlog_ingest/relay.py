@@ -160,6 +160,7 @@ class Relay:
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it can lose a cancellation
+            await event.wait()
     except TimeoutError:
         return

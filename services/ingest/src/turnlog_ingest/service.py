@@ -51,6 +51,7 @@ async def ingest(store: Store, bus: Bus, settings: IngestSettings) -> AsyncItera
         try:
             yield create_app(writes, settings.body_max_bytes, settings.bulk_max_bytes)
         finally:
+            stop.set()
             commit.close()
             await asyncio.wait({committing}, timeout=settings.shutdown_s)
             committing.cancel()

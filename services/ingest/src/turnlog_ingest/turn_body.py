@@ -112,7 +112,7 @@ def turn_event(
 
 
 def _payload(fields: dict[str, Any], field: str) -> bytes:
-    payload = canonical(fields, field or "body")
+    payload = canonical(fields, field)
     if len(payload) > TURN_MAX_BYTES:
         raise InvalidField(
             field or "body", f"a turn has at most {TURN_MAX_BYTES} bytes; this is {len(payload)}", "turn_too_large"
@@ -136,6 +136,8 @@ def invalid_field(error: ValidationError, field: str) -> InvalidField:
     kind = first["type"]
     if kind == "extra_forbidden":
         return InvalidField(place, "is not a known field; remove it", "unknown_field")
+    if kind == "string_unicode":
+        return InvalidField(place, "holds a lone surrogate (\\ud800 to \\udfff); send valid Unicode", "lone_surrogate")
     if kind == "missing":
         return InvalidField(place, "is required", "missing_field")
     if kind in ("model_type", "dict_type", "model_attributes_type"):

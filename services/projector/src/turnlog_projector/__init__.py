@@ -1,18 +1,4 @@
-"""Events to read models: the projector, rebuild and verification."""
+"""Events to read models: `projector.Projector` keeps them, `rebuild.rebuild` makes them anew, `verify.verify` checks.
 
-from turnlog_projector.projector import Projector, ProjectorOptions
-from turnlog_projector.rebuild import Comparison, RebuildOptions, RebuildReport, rebuild
-from turnlog_projector.verify import Difference, VerifyOptions, VerifyReport, verify
-
-__all__ = [
-    "Comparison",
-    "Difference",
-    "Projector",
-    "ProjectorOptions",
-    "RebuildOptions",
-    "RebuildReport",
-    "VerifyOptions",
-    "VerifyReport",
-    "rebuild",
-    "verify",
-]
+Nothing is imported here: the processes of `effect_pool` shall start fast.
+"""

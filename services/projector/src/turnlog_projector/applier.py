@@ -7,10 +7,9 @@ corrected when a write is refused.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from turnlog_events.effects import Effect
 from turnlog_events.event import Event
 from turnlog_projector import metrics
-from turnlog_projector.changes import advances, changes_of
+from turnlog_projector.changes import Arguments, advances, changes_of
 from turnlog_projector.history import fold_session
 from turnlog_projector.ports import History
 from turnlog_views.partitions import Applied, Change, Mode, Moved, Partition
@@ -34,13 +33,18 @@ class Applier:
         self._log = writer.log
         self.partitions = {partition.number: partition for partition in partitions}
 
-    async def apply(self, events: Sequence[Event], effects: Sequence[Effect] | None = None) -> None:
-        """Apply contiguous events, each to its partition; `effects` are theirs when known. A repeat changes nothing.
+    @property
+    def newest(self) -> int:
+        """The highest checkpoint of all partitions."""
+        return max((partition.checkpoint for partition in self.partitions.values()), default=0)
+
+    async def apply(self, events: Sequence[Event], known: Sequence[Arguments] | None = None) -> None:
+        """Apply contiguous events, each to its partition; `known` are their effects. A repeat changes nothing.
 
         Raises `OutOfStep`, `ViewsUnavailable`, or the history's errors: begin again from the checkpoints.
         """
         for attempt in range(_ATTEMPTS):
-            changes = changes_of(events, self.partitions, effects)
+            changes = changes_of(events, self.partitions, known)
             if not await self._write(list(changes.values())):
                 return
             if self._mode is Mode.BUILD or attempt == _ATTEMPTS - 1:

@@ -2,46 +2,59 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from turnlog_events.effects import Effect, effect_of
+from turnlog_events.effects import effect_of
 from turnlog_events.event import Event
 from turnlog_views.keys import identity_of, partition_of
 from turnlog_views.partitions import Change, Effects, Partition
-from turnlog_views.wire import effect_arguments
+from turnlog_views.wire import Argument, effect_arguments
 
-
-def effects_of(events: Sequence[Event]) -> list[Effect]:
-    """The effect of each event. Most of it is counting tokens, which lets other threads run."""
-    return [effect_of(event) for event in events]
+Arguments = tuple[Argument, ...]
 
 
 def changes_of(
-    events: Sequence[Event], partitions: Mapping[int, Partition], effects: Sequence[Effect] | None = None
+    events: Sequence[Event], partitions: Mapping[int, Partition], known: Sequence[Arguments] | None = None
 ) -> dict[int, Change]:
     """The change of each partition that an event touches, up to the last event, by the partition's number.
 
-    Events at or below a partition's checkpoint, and those of partitions that are not given, are left out. `effects`
-    are those of the events when they are already known.
+    Events at or below a partition's checkpoint, and those of partitions that are not given, are left out. `known`
+    are the events' effects as arguments (`wire.effect_arguments`), when they were computed before.
     """
     changes: dict[int, Change] = {}
-    if not events:
-        return changes
-    last = events[-1].position
+    sessions: dict[tuple[str, str], tuple[int, Effects]] = {}
     for at, event in enumerate(events):
-        identity = identity_of(event.tenant, event.session_id)
-        partition = partitions.get(partition_of(identity))
-        if partition is None or event.position <= partition.checkpoint:
+        name = (event.tenant, event.session_id)
+        found = sessions.get(name)
+        if found is None:
+            found = sessions[name] = _session(name, partitions, changes, events[-1].position)
+        checkpoint, session = found
+        if event.position <= checkpoint:
             continue
-        effect = effects[at] if effects is not None else effect_of(event)
-        if effect is None:
-            continue
-        change = changes.get(partition.number)
-        if change is None:
-            change = changes[partition.number] = Change(partition, last)
-        session = change.sessions.get(identity)
-        if session is None:
-            session = change.sessions[identity] = Effects()
-        session.add(effect_arguments(event.position, effect))
-    return changes
+        arguments = known[at] if known is not None else effect_arguments(event.position, effect_of(event))
+        if arguments:
+            session.count += 1
+            session.arguments += arguments
+    return {number: change for number, change in changes.items() if _drop_empty(change)}
+
+
+def _session(
+    name: tuple[str, str], partitions: Mapping[int, Partition], changes: dict[int, Change], last: int
+) -> tuple[int, Effects]:
+    """The checkpoint below which a session has everything, and where its effects go."""
+    identity = identity_of(*name)
+    partition = partitions.get(partition_of(identity))
+    if partition is None:
+        return last, Effects()
+    change = changes.get(partition.number)
+    if change is None:
+        change = changes[partition.number] = Change(partition, last)
+    session = change.sessions[identity] = Effects()
+    return partition.checkpoint, session
+
+
+def _drop_empty(change: Change) -> bool:
+    """Leave sessions without effects out; whether any is left."""
+    change.sessions = {identity: effects for identity, effects in change.sessions.items() if effects.count}
+    return bool(change.sessions)
 
 
 def advances(partitions: Iterable[Partition], position: int, complete_run_id: str | None) -> list[Change]:

@@ -6,18 +6,18 @@ crash: leftovers of the last attempt are deleted first.
 """
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
 
 import structlog
 
-from turnlog_events.effects import Effect
-from turnlog_events.event import Event
 from turnlog_projector.applier import Applier, OutOfStep
-from turnlog_projector.changes import effects_of
-from turnlog_projector.ports import Log, Source, portions
+from turnlog_projector.effect_pool import EffectPool
+from turnlog_projector.ports import Log, Source
+from turnlog_projector.stages import ahead, pages, with_effects
 from turnlog_views.digests import session_digests, total_digest
 from turnlog_views.partitions import Mode, Partition
 from turnlog_views.writer import ViewWriter
@@ -29,10 +29,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RebuildOptions:
-    """`batch_events` are read and written at a time, at most `batch_bytes` of payload in one write."""
+    """`batch_events` are read and written at a time, at most `batch_bytes` of payload in one write. From
+    `pool_from_events` events on, `processes` other processes compute their effects: as many as there are processors
+    beside those that this process and Redis keep busy, so none on two."""
 
     batch_events: int = 2_000
     batch_bytes: int = 4 * 1024 * 1024
+    pool_from_events: int = 100_000
+    processes: int = field(default_factory=lambda: max(0, min(4, (os.cpu_count() or 1) - 2)))
     switch_rounds: int = 200
     compare_rounds: int = 20
     compare_wait_s: float = 0.5
@@ -136,13 +140,22 @@ class _Build:
     async def catch_up(self) -> None:
         """Apply the log up to where it ends."""
         head = (await self.store.head(self.writer.log)).position
-        async with aclosing(_portions_ahead(self.store, self.writer.log, self.position, self.options)) as ahead:
-            async for events, effects in ahead:
-                await self._applier.apply(events, effects)
+        with ExitStack() as stack:
+            enough = self.options.processes > 0 and head - self.position >= self.options.pool_from_events
+            pool = stack.enter_context(EffectPool(self.options.processes)) if enough else None
+            await self._apply_all(pool, head)
+        await self._applier.advance(self.position, complete=False)
+
+    async def _apply_all(self, pool: EffectPool | None, head: int) -> None:
+        options = self.options
+        read = ahead(pages(self.store, self.writer.log, self.position, options.batch_events))
+        made = ahead(with_effects(read, options.batch_events, options.batch_bytes, pool))
+        async with aclosing(made):
+            async for events, known in made:
+                await self._applier.apply(events, known)
                 self.position = events[-1].position
                 if self._progress:
                     self._progress(self.position, max(head, self.position))
-        await self._applier.advance(self.position, complete=False)
 
     async def switch(self) -> None:
         """Make it live, partition by partition; those that are behind the live one catch up and try again."""
@@ -157,30 +170,6 @@ class _Build:
                 return
             await self.catch_up()
         raise OutOfStep(f"{len(behind)} partitions stayed behind the live generation")
-
-
-Portion = tuple[Sequence[Event], list[Effect]]
-
-
-async def _portions_ahead(log: Log, name: str, after: int, options: RebuildOptions) -> AsyncGenerator[Portion, None]:
-    """The log in portions with their effects, each made ready while the caller works on the one before."""
-    ready = asyncio.ensure_future(_page(log, name, after, options))
-    try:
-        while page := await ready:
-            last = page[-1][0][-1].position
-            ready = asyncio.ensure_future(_page(log, name, last, options))
-            for portion in page:
-                yield portion
-    finally:
-        ready.cancel()
-        await asyncio.gather(ready, return_exceptions=True)
-
-
-async def _page(log: Log, name: str, after: int, options: RebuildOptions) -> list[Portion]:
-    """A page of the log, its effects computed in a thread: counting tokens leaves the interpreter to others."""
-    events = await log.read_after(name, after, options.batch_events)
-    cut = portions(events, options.batch_events, options.batch_bytes)
-    return [(portion, await asyncio.to_thread(effects_of, portion)) for portion in cut]
 
 
 async def _compare(build: _Build) -> Comparison | None:

@@ -156,9 +156,10 @@ class _Verification:
             identities = [identity_of(e.tenant, e.session_id) for e in some]
             generations = [self._generations[partition_of(identity)] for identity in identities]
             dumps = await self._writer.dumps(generations, identities)
-            async with asyncio.TaskGroup() as group:
-                for identity, dump in zip(identities, dumps, strict=True):
-                    group.create_task(self._check_session(identity, dump))
+            checks = [self._check_session(i, dump) for i, dump in zip(identities, dumps, strict=True)]
+            for outcome in await asyncio.gather(*checks, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
 
     async def _check_session(self, identity: str, dump: Dump | None) -> None:
         self.report.sessions += 1

@@ -5,12 +5,11 @@ import sys
 
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
+from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.settings import QuerySettings, SettingsError, load, required_url
-
-from turnlog_query.service import query
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The read API as one ASGI app: FastAPI for the documented routes, a short cut for the hottest in front."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,12 +9,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from turnlog_query.deps import QueryDeps
+from turnlog_query.document import document_of
 from turnlog_query.errors import invalid_parameters, problem_for
 from turnlog_query.fast_turns import FastTurns
 from turnlog_query.routes_audit import audit_routes
 from turnlog_query.routes_sessions import session_routes
 from turnlog_query.routes_tools import tool_routes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
+from turnlog_runtime.problems import Problem
 
 _ERROR = "turnlog.error"
 
@@ -35,8 +38,10 @@ def create_app(deps: QueryDeps) -> App:
         exception_handlers={RequestValidationError: _invalid, HTTPException: _passed_on},
     )
     api.add_middleware(_KeepError)
-    for routes in (session_routes(deps), audit_routes(deps), tool_routes(deps)):
-        api.include_router(routes)
+    routers = (session_routes(deps), audit_routes(deps), tool_routes(deps))
+    for router in routers:
+        api.include_router(router)
+    api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
     return Edge(FastTurns(deps, _raising(api)), problem_for)
 
 
@@ -69,6 +74,9 @@ def _raising(api: Callable[[Any, Any, Any], Awaitable[None]]) -> App:
     """The app, raising what `_KeepError` kept."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and b"%2f" in (scope.get("raw_path") or b"").lower():
+            # The decoded path has lost the difference between a slash in an id and one between parts of the path.
+            raise Problem(422, "invalid_id", "session_id: must not hold a slash", "session_id")
         kept: list[Exception] = []
         scope[_ERROR] = kept
         await api(scope, receive, send)

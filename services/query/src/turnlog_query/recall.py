@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnlog_events.tokens import ENCODING
+from turnlog_eventstore import StoreError
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.context import Assembled, Form, Recall, Said, assemble, form_of, said_of
 from turnlog_query.context.units import has_orphan
@@ -47,19 +48,26 @@ async def context_of(
 async def _gather(
     deps: QueryDeps, tenant: str, session_id: str, frame: Frame, covered: int, budget: int, form: Form
 ) -> tuple[list[Said], bool]:
-    """The newest messages after `covered` until they cost more than the budget, in order, and whether older
-    ones remain. When a result's call lies before `covered`, some turns before it come first."""
+    """The newest messages after `covered` until they cost more than the budget, in order, and whether older ones
+    remain. When a result's call lies before `covered`, some turns before it come first. While PostgreSQL is away
+    the turns that Redis holds must do: the older ones are left out, and the answer says so."""
     said: list[Said] = []
     spent = 0
     pages = deps.reading.pages_before(tenant, session_id, frame, after=covered, before=frame.version + 1)
-    async for page in pages:
-        if spent > budget:
-            return said, True
-        more, cost = await asyncio.to_thread(_priced, page, form)
-        said = more + said
-        spent += cost
-    if covered and has_orphan(said):
-        said = await _lead_in(deps, tenant, session_id, frame, covered) + said
+    try:
+        async for page in pages:
+            if spent > budget:
+                return said, True
+            more, cost = await asyncio.to_thread(_priced, page, form)
+            said = more + said
+            spent += cost
+        if covered and has_orphan(said):
+            said = await _lead_in(deps, tenant, session_id, frame, covered) + said
+    except StoreError:
+        if not said:
+            raise
+        deps.watch.away = True
+        return said, True
     return said, False
 
 

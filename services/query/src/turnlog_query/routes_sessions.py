@@ -131,7 +131,7 @@ def _add_stream(routes: APIRouter, deps: QueryDeps) -> None:
     @routes.get(
         "/v1/sessions/{session_id}/events",
         summary="Live events",
-        response_class=StreamResponse,
+        response_class=Response,
         **documented(examples.STREAM, 404, 409, 503, media_type="text/event-stream"),
     )
     async def get_events(

@@ -1,30 +1,30 @@
-"""The running parts of the query service around its app: the reader of the read models, the live hub, the watch."""
+"""The running parts of the query service around its app: the reader of the read models, the live hub, the
+watch."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from turnlog_bus import Bus
-from turnlog_eventstore import Store
 from turnlog_events.tokens import load
+from turnlog_eventstore import Store
 from turnlog_follow import Follower
-from turnlog_runtime.asgi import App
-from turnlog_runtime.settings import QuerySettings
-from turnlog_views import PumpSettings, ReaderSettings, ViewReader
-
 from turnlog_query.app import create_app
 from turnlog_query.background import background
 from turnlog_query.deps import QueryDeps
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
+from turnlog_runtime.asgi import App
+from turnlog_runtime.settings import QuerySettings
+from turnlog_views import PumpSettings, ReaderSettings, ViewReader
 
 
 @asynccontextmanager
 async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event) -> AsyncIterator[App]:
     """The read API with its background tasks running.
 
-    Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open requests.
-    Without an address of Redis every read is answered by PostgreSQL.
+    Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open
+    requests. Without an address of Redis every read is answered by PostgreSQL.
     """
     await asyncio.to_thread(load)
     limits = Limits.of(settings)

@@ -6,7 +6,7 @@ may get such an event again. Retracted turns are not sent again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from heapq import merge
 
 import orjson
@@ -50,7 +50,7 @@ class SessionStream:
         if version < self._version:
             raise version_not_reached(version, self._version)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Bytes to send, until the process stops or the client is cut. Raises `StoreError` when PostgreSQL
         goes away while the past is read: the client resumes."""
         yield OPENING

@@ -1,7 +1,8 @@
 """A streaming answer whose every step is bounded: it ends when the client leaves, or takes no data in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import structlog
 from starlette.responses import Response
@@ -17,7 +18,7 @@ class StreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, chunks: AsyncIterator[bytes], send_s: float) -> None:
+    def __init__(self, chunks: AsyncGenerator[bytes, None], send_s: float) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         self.raw_headers = [(k, v) for k, v in self.raw_headers if k != b"content-length"]
         self._chunks = chunks
@@ -39,9 +40,10 @@ class StreamResponse(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
-            async for chunk in self._chunks:
-                async with asyncio.timeout(self._send_s):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with aclosing(self._chunks) as chunks:
+                async for chunk in chunks:
+                    async with asyncio.timeout(self._send_s):
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except (TimeoutError, StoreError) as error:
             # The client resumes with its last id; ending the answer is all that can be said after its start.
             _log.info("stream_ended", cause=type(error).__name__)

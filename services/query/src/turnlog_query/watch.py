@@ -31,7 +31,8 @@ class StoreWatch:
         while not stop.is_set():
             await self.look()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._every_s)
+                async with asyncio.timeout(self._every_s):
+                    await stop.wait()
 
     async def look(self) -> None:
         """Ask PostgreSQL for the log's head and draw the conclusions."""

@@ -16,9 +16,14 @@ from turnlog_compressor.models.port import Kind, ModelError
 
 BODY_BYTES: Final = 8 * 2**20
 """A streamed answer costs some 300 bytes a token in framing: this is room for 25,000 tokens."""
+EVENT_BYTES: Final = 131_072
+"""One server-sent event: the Anthropic SDK joins its lines in quadratic time."""
 TEXT_CHARS: Final = 65_536
 CONNECT_S: Final = 10.0
 RETRY_AFTER_LIMIT_S: Final = 86_400.0
+
+
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class BodyTooLong(httpx2.ReadError):
@@ -26,15 +31,23 @@ class BodyTooLong(httpx2.ReadError):
 
 
 class _Counted(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream, limit_bytes: int) -> None:
+    """A body that ends in `BodyTooLong` above `body_bytes`, or above `event_bytes` without a blank line."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, body_bytes: int, event_bytes: int) -> None:
         self._inner = inner
-        self._left = limit_bytes
+        self._left = body_bytes
+        self._event_bytes = event_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        tail, open_bytes = b"", 0
         async for chunk in self._inner:
             self._left -= len(chunk)
-            if self._left < 0:
+            seen = tail + chunk
+            border = max(seen.rfind(blank) for blank in _BLANK_LINES)
+            open_bytes = len(seen) - border if border >= 0 else open_bytes + len(chunk)
+            if self._left < 0 or open_bytes > self._event_bytes:
                 raise BodyTooLong("body over the limit")
+            tail = seen[-3:]
             yield chunk
 
     async def aclose(self) -> None:
@@ -45,7 +58,8 @@ async def _bounded(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise BodyTooLong("compressed body", request=response.request)
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _Counted(response.stream, BODY_BYTES)
+    event_bytes = EVENT_BYTES if response.is_success else BODY_BYTES
+    response.stream = _Counted(response.stream, BODY_BYTES, event_bytes)
 
 
 def bounded_client(deadline_s: float) -> httpx2.AsyncClient:

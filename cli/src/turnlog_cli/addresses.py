@@ -1,0 +1,102 @@
+"""Where a running Turnlog is: `up` writes it into its data folder, the other commands read it there.
+
+The file holds NATS' password, so it is private (0600), and it is removed when `up` ends. After a SIGKILL it stays:
+readers check that its process lives.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from turnlog_cli.errors import CommandError
+from turnlog_runtime.settings import SharedSettings
+
+URL_VARIABLE = "TURNLOG_URL"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Addresses of the servers and of the API; `pid` is the process that `up` runs in."""
+
+    pid: int
+    url: str
+    database_url: str
+    database_owner_url: str
+    nats_url: str
+    redis_url: str
+
+
+def path_in(data_dir: Path) -> Path:
+    """The file's place."""
+    return data_dir / "run" / "addresses.json"
+
+
+def write(data_dir: Path, addresses: Addresses) -> Path:
+    """Write the file, whole or not at all."""
+    path = path_in(data_dir)
+    side = path.with_suffix(".new")
+    side.unlink(missing_ok=True)
+    fd = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(asdict(addresses), file)
+    side.replace(path)
+    return path
+
+
+def running_in(data_dir: Path) -> Addresses | None:
+    """The addresses of what runs in a data folder; None when nothing does."""
+    try:
+        found = Addresses(**json.loads(path_in(data_dir).read_text(encoding="utf-8")))
+        os.kill(found.pid, 0)
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError, ValueError, TypeError):
+        return None
+    except PermissionError as error:
+        if error.filename is None:  # the process lives, and belongs to another user
+            return found
+        raise CommandError(f"{error.filename} cannot be read: run this as the user who started `turnlog up`") from None
+    return found
+
+
+def api_url(url: str | None, data_dir: Path) -> str:
+    """The API's address: as given, from TURNLOG_URL, or of what runs in the data folder. Raises `CommandError`."""
+    if given := url or os.environ.get(URL_VARIABLE):
+        if not given.startswith(("http://", "https://")):
+            raise CommandError(f"{given} is no address of an API: give one like http://127.0.0.1:8080")
+        return given.rstrip("/")
+    found = running_in(data_dir)
+    if found is None:
+        raise CommandError(
+            f"nothing runs in the data folder {data_dir}: start `turnlog up`, name its folder with --data-dir, "
+            "or the API's address with --url"
+        )
+    return found.url
+
+
+def servers(settings: SharedSettings, data_dir: Path) -> Addresses:
+    """The servers' addresses: each from its setting, else of what runs in the data folder. Raises `CommandError`."""
+    found = running_in(data_dir)
+
+    def address(setting: SecretStr | None, own: str | None, name: str) -> str:
+        if setting is not None and setting.get_secret_value():
+            return setting.get_secret_value()
+        if own is None:
+            raise CommandError(
+                f"{name} is not set, and nothing runs in the data folder {data_dir}: start `turnlog up`, name its "
+                f"folder with --data-dir, or set {name}"
+            )
+        return own
+
+    database_url = address(settings.database_url, found.database_url if found else None, "DATABASE_URL")
+    owner_url = settings.database_owner_url.get_secret_value() if settings.database_owner_url else ""
+    own_owner = found.database_owner_url if found is not None and settings.database_url is None else ""
+    return Addresses(
+        pid=found.pid if found is not None else 0,
+        url=found.url if found is not None else os.environ.get(URL_VARIABLE, ""),
+        database_url=database_url,
+        database_owner_url=owner_url or own_owner or database_url,
+        nats_url=address(settings.nats_url, found.nats_url if found else None, "NATS_URL"),
+        redis_url=address(settings.redis_url, found.redis_url if found else None, "REDIS_URL"),
+    )

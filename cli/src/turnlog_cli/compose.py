@@ -1,0 +1,86 @@
+"""Two ASGI apps as one: writes go to ingest's, everything else to query's; their OpenAPI documents are merged."""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond
+
+WRITES = ("POST", "DELETE")
+OPENAPI = "/openapi.json"
+
+
+def is_write(method: str, path: str) -> bool:
+    """Whether ingest answers this request."""
+    if method not in WRITES:
+        return False
+    if path.startswith("/v1/sessions/"):
+        return path.endswith(("/turns", "/compress")) and path.count("/") == 4
+    return path in ("/v1/turns", "/tools/store_memory")
+
+
+class OneApi:
+    """The write and the read API on one port."""
+
+    def __init__(self, writes: App, reads: App) -> None:
+        self._writes, self._reads = writes, reads
+        self._openapi: bytes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+            if is_write(scope["method"], path):
+                await self._writes(scope, receive, send)
+                return
+            if path == OPENAPI and scope["method"] == "GET":
+                if self._openapi is None:
+                    documents = await asyncio.gather(document_of(self._writes), document_of(self._reads))
+                    self._openapi = orjson.dumps(merged(*documents))
+                await respond(send, 200, self._openapi)
+                return
+        await self._reads(scope, receive, send)
+
+
+def merged(writes: dict[str, Any], reads: dict[str, Any]) -> dict[str, Any]:
+    """One document with the paths and components of both; what both define, `reads` says."""
+    info = reads["info"] | {"title": "Turnlog"}
+    paths = {
+        path: writes["paths"].get(path, {}) | reads["paths"].get(path, {})
+        for path in sorted(writes["paths"] | reads["paths"])
+    }
+    components = {
+        kind: writes.get("components", {}).get(kind, {}) | reads.get("components", {}).get(kind, {})
+        for kind in sorted(writes.get("components", {}) | reads.get("components", {}))
+    }
+    return {"openapi": reads["openapi"], "info": info, "paths": paths, "components": components}
+
+
+async def document_of(app: App) -> dict[str, Any]:
+    """The app's own OpenAPI document, asked for as any client would."""
+    parts: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        parts.append(message.get("body", b""))
+
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": OPENAPI,
+        "raw_path": OPENAPI.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "client": None,
+        "server": None,
+    }
+    await app(scope, receive, send)
+    document: dict[str, Any] = orjson.loads(b"".join(parts))
+    return document

@@ -1,0 +1,42 @@
+"""What `doctor` finds, in words. Pure."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class State(Enum):
+    """How it is: `BAD` needs somebody to do something."""
+
+    OK = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `advice` is what to do about it, `facts` are for machines."""
+
+    subject: str
+    state: State
+    text: str
+    advice: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def lag(subject: str, what: str, position: int, head: int, advice: str) -> Finding:
+    """How far a consumer of the log is. One that is ahead of the log is as wrong as one that stays behind."""
+    facts = {"position": position, "head": head, "lag": head - position}
+    if position == head:
+        return Finding(subject, State.OK, f"{what} at position {position:,}, no lag", facts=facts)
+    if position > head:
+        text = f"{what} at position {position:,}, AHEAD of the log's {head:,}"
+        ahead = "PostgreSQL went back to an older state: find out why before anything is written"
+        return Finding(subject, State.BAD, text, ahead, facts)
+    text = f"{what} at position {position:,} of {head:,}, {head - position:,} behind"
+    return Finding(subject, State.NOTE, text, advice, facts)
+
+
+def away(subject: str, reason: object, advice: str) -> Finding:
+    """A server that does not answer."""
+    return Finding(subject, State.BAD, f"cannot be reached: {reason}", advice)

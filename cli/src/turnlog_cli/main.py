@@ -1,0 +1,193 @@
+"""The command line: names, options and help of each command, and the one place that ends a command with an error."""
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # commands import what they need when they run: `turnlog --help` answers at once
+    from turnlog_cli.screen import Screen
+    from turnlog_runtime.settings import SharedSettings
+
+app = typer.Typer(
+    name="turnlog",
+    help="Turnlog, the memory log of AI agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="The data folder (default: TURNLOG_DATA_DIR, else .turnlog).")
+]
+Url = Annotated[str | None, typer.Option("--url", help="The API (default: TURNLOG_URL, else of the data folder).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Log = Annotated[str | None, typer.Option("--log", help="The log (default: TURNLOG_LOG, else main).")]
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="HTTP port; 0: any.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The services' JSON logs on standard error.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything on this machine and serve until Ctrl-C.
+
+    Starts PostgreSQL, NATS and Valkey under the data folder unless DATABASE_URL, NATS_URL or REDIS_URL name them.
+    """
+    from turnlog_cli.stack import Plan
+    from turnlog_cli.up import up as run
+
+    settings = _settings()
+    plan = Plan(_folder(data_dir), settings, settings.port if port is None else port, verbose)
+    run(plan, _screen(as_json))
+
+
+@app.command()
+def demo(
+    file: Annotated[Path | None, typer.Argument(help="A conversation in import format (default: our sample).")] = None,
+) -> None:
+    """Show the main job on real servers in a temporary folder: store, read, recover, rebuild, verify."""
+    from turnlog_cli.demo import demo as run
+
+    _settings()
+    run(file, _screen(False))
+
+
+@app.command()
+def migrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Bring the database's schema up to this release (`up` does so by itself)."""
+    from turnlog_cli.migrating import migrate_database
+
+    migrate_database(_settings(), _folder(data_dir), _screen(as_json))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="NDJSON, one turn a line with its session_id; - is standard input.")],
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load turns from a file. Safe to repeat: what is stored is not added twice.
+
+    Ends with 1 when lines were refused; all others are stored.
+    """
+    from turnlog_cli.importing import import_file
+
+    _settings()
+    raise typer.Exit(import_file(file, _api(url, data_dir), _screen(as_json)))
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(help="Where to write; - is standard output.")] = "-",
+    session: Annotated[list[str] | None, typer.Option("--session", help="Only this session; may be repeated.")] = None,
+    retracted: Annotated[bool, typer.Option("--with-retracted", help="Also turns that were taken back.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    log: Log = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write turns in import format, one a line, in the order of the log."""
+    from turnlog_cli.exporting import Selection, export_file
+
+    settings = _settings()
+    chosen = Selection(log or settings.log, frozenset(session or ()), retracted)
+    export_file(file, chosen, _api(url, data_dir), _screen(False), force=force)
+
+
+@app.command()
+def tail(
+    log: Log = None,
+    after: Annotated[int | None, typer.Option("--after", min=0, help="Begin after this position.")] = None,
+    last: Annotated[int, typer.Option("-n", "--last", min=0, help="Begin with the newest N events.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes.")] = True,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the events of a log, one a line."""
+    from turnlog_cli.tailing import Start, tail_log
+
+    settings = _settings()
+    tail_log(settings, _folder(data_dir), log or settings.log, Start(after, last, follow), _screen(as_json))
+
+
+@app.command()
+def rebuild(
+    log: Log = None,
+    compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Hold the new models to the old.")] = True,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the read models anew from the log, beside the live ones, then switch. Ends with 1 if they differed."""
+    from turnlog_cli.rebuilding import rebuild_views
+
+    settings = _settings()
+    screen = _screen(as_json)
+    raise typer.Exit(rebuild_views(settings, _folder(data_dir), log or settings.log, screen, compare=compare))
+
+
+@app.command()
+def verify(log: Log = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Recompute every hash and every read model from the log and compare. Ends with 1 if anything differs."""
+    from turnlog_cli.verifying import verify_log
+
+    settings = _settings()
+    raise typer.Exit(verify_log(settings, _folder(data_dir), log or settings.log, _screen(as_json)))
+
+
+@app.command()
+def doctor(url: Url = None, log: Log = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Say what is reachable, versions, positions and lags, and what to do. Ends with 1 if something needs it."""
+    from turnlog_cli.doctor import examine_all
+
+    settings = _settings()
+    raise typer.Exit(examine_all(settings, _folder(data_dir), url, log or settings.log, _screen(as_json)))
+
+
+def main() -> None:
+    """Run the command named in the arguments."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ✓ shall not end a command
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)  # the reader of our output left, as `head` does
+    except Exception as error:
+        from turnlog_cli.errors import told
+
+        if (end := told(error)) is None:
+            raise
+        sys.stderr.write(f"turnlog: {end}\n")
+        sys.exit(end.status)
+
+
+def _settings() -> "SharedSettings":
+    from turnlog_runtime.settings import SharedSettings, load
+
+    return load(SharedSettings)
+
+
+def _folder(data_dir: Path | None) -> Path:
+    return data_dir if data_dir is not None else Path(_settings().data_dir)
+
+
+def _api(url: str | None, data_dir: Path | None) -> str:
+    from turnlog_cli.addresses import api_url
+
+    return api_url(url, _folder(data_dir))
+
+
+def _screen(as_json: bool) -> "Screen":
+    from turnlog_cli.screen import Screen
+
+    return Screen(as_json=as_json)

@@ -1,0 +1,69 @@
+"""`turnlog verify`: every hash and every read model, recomputed from the log and compared."""
+
+import asyncio
+from pathlib import Path
+
+from turnlog_cli import addresses
+from turnlog_cli.progress import Meter
+from turnlog_cli.rebuilding import view_writer
+from turnlog_cli.screen import Screen, count, marked
+from turnlog_eventstore import Store, StoreSettings
+from turnlog_projector.rebuild import Progress
+from turnlog_projector.verify import VerifyReport, verify
+from turnlog_runtime.settings import SharedSettings
+
+
+def verify_log(settings: SharedSettings, data_dir: Path, log: str, screen: Screen) -> int:
+    """Verify and report; the exit status: 1 when anything differs."""
+    found = addresses.servers(settings, data_dir)
+    with Meter(screen.err, "verifying", "events", None, quiet=screen.as_json) as meter:
+
+        def progress(position: int, head: int) -> None:
+            meter.at(position, position, head)
+
+        report = asyncio.run(run_verify(found, settings, log, progress=progress))
+    _report(report, screen)
+    return 0 if report.ok else 1
+
+
+async def run_verify(
+    found: addresses.Addresses, settings: SharedSettings, log: str, *, progress: Progress | None = None
+) -> VerifyReport:
+    """One verification of a log."""
+    store = await Store.open(found.database_url, StoreSettings(pool_connections=8, role=settings.database_role))
+    try:
+        return await verify(store, view_writer(found.redis_url, log), progress=progress)
+    finally:
+        await store.close()
+
+
+def _report(report: VerifyReport, screen: Screen) -> None:
+    screen.fact(
+        {
+            "ok": report.ok,
+            "position": report.position,
+            "sessions": report.sessions,
+            "absent": report.absent,
+            "differing": report.differing,
+            "differences": [
+                {"what": d.what, "where": d.where, "expected": d.expected, "found": d.found} for d in report.differences
+            ],
+            "seconds": round(report.seconds, 3),
+        }
+    )
+    checked = f"{count(report.position, 'event')}, {count(report.sessions, 'session')}, {report.seconds:.1f} s"
+    if report.ok:
+        screen.say(marked("✓", "green", f"hashes, chain and read models are as the log says ({checked})"))
+        if report.absent:
+            screen.say(f"  {count(report.absent, 'session')} not in Redis: their reads come from PostgreSQL")
+        return
+    screen.say(marked("✗", "red", f"{count(report.differing, 'difference')} ({checked})"))
+    for difference in report.differences:
+        screen.say(f"  {difference.where}: {difference.what}")
+        screen.say(f"    expected {difference.expected}\n    found    {difference.found}", style="dim")
+    if report.differing > len(report.differences):
+        screen.say(f"  … and {report.differing - len(report.differences):,} more")
+    screen.say(
+        "Read models that differ are made anew by `turnlog rebuild`. A hash that differs means that history was\n"
+        "changed in PostgreSQL itself: restore it from a backup, and find out who could."
+    )

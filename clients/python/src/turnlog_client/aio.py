@@ -1,0 +1,209 @@
+"""The asynchronous client: the synchronous one with `await`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from turnlog_client import calls
+from turnlog_client.calls import ENDED, Call
+from turnlog_client.chunks import ChunkLoad, Line, chunks
+from turnlog_client.errors import TurnlogError, Unavailable
+from turnlog_client.results import LineResult, Placed
+from turnlog_client.retry import Attempts, RetryPolicy
+from turnlog_client.sse import SseParser, StreamEvent
+from turnlog_client.transport import DEFAULT_URL, STREAM_TIMEOUT, options
+from turnlog_client.turns import turn
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Turnlog over HTTP. For one event loop; close it, or use it with `async with`.
+
+    Every method raises `ApiError` for what the server refuses, and `Unavailable` after `retry.total_s` seconds of
+    failures that may pass. Reads return the API's JSON objects.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy = RetryPolicy(), timeout_s: float = 15.0) -> None:
+        self.url = url.rstrip("/")
+        self._retry = retry
+        self._http = httpx.AsyncClient(**options(self.url, timeout_s))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def store(
+        self,
+        session_id: str,
+        role: str,
+        content: str | Sequence[Mapping[str, Any]],
+        *,
+        if_version: int | None = None,
+        **fields: Any,
+    ) -> Placed:
+        """Store one turn; `fields` are those of `turn()`. With `if_version` only if the session is at that version
+        (`ApiError` 412 otherwise)."""
+        return await self._send(calls.store(session_id, turn(role, content, **fields), if_version))
+
+    async def store_many(
+        self, session_id: str, turns: Sequence[Mapping[str, Any]], *, if_version: int | None = None
+    ) -> list[Placed]:
+        """Store up to 1,000 turns of a session, all or nothing, in order."""
+        return await self._send(calls.store_many(session_id, turns, if_version))
+
+    async def load(self, lines: Iterable[Line]) -> AsyncIterator[LineResult]:
+        """Store any number of turns of any sessions, each an object with its `session_id`; one result a line, in order.
+
+        Reads `lines` as it goes. Repeating a load adds nothing if its lines have turn ids.
+        """
+        for chunk in chunks(lines):
+            load, attempts = ChunkLoad(chunk), Attempts(self._retry, time.monotonic)
+            while not load.done:
+                answers = await self._send(calls.load_chunk(load.body()))
+                failure = load.take(answers)
+                if failure is not None:
+                    await asyncio.sleep(attempts.pause_s(failure))
+            for item in load.results:
+                yield item
+
+    async def retract(
+        self, session_id: str, from_version: int, to_version: int, reason: str | None = None
+    ) -> dict[str, Any]:
+        """Hide turns from every read; the history keeps them."""
+        return await self._send(calls.retract(session_id, from_version, to_version, reason))
+
+    async def compress(self, session_id: str, *, wait: bool = False, wait_s: float = 60.0) -> dict[str, Any]:
+        """Ask for a summary up to now. The task's id; with `wait` the ended task.
+
+        Raises `Unavailable` when it has not ended after `wait_s`.
+        """
+        asked = await self._send(calls.compress(session_id))
+        deadline, pause_s = time.monotonic() + wait_s, 0.02
+        while wait:
+            task = await self.task(asked["task_id"])
+            if task["state"] in ENDED:
+                return task
+            if time.monotonic() > deadline:
+                raise Unavailable(f"task {asked['task_id']} is still {task['state']} after {wait_s:g} s")
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 1.0)
+        return asked
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        """The state of a compression task."""
+        return await self._send(calls.read(f"/v1/tasks/{task_id}"))
+
+    async def turns(self, session_id: str, **params: Any) -> dict[str, Any]:
+        """Recent turns, oldest first: `limit`, `before_version`, `after_version`, `agent_id`, `min_version`."""
+        return await self._send(calls.read(calls.session_path(session_id, "turns"), **params))
+
+    async def session(self, session_id: str) -> dict[str, Any]:
+        """The head of a session."""
+        return await self._send(calls.read(calls.session_path(session_id)))
+
+    async def sessions(
+        self, *, agent_id: str | None = None, user_id: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """All sessions, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self._send(
+                calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=1_000, cursor=cursor)
+            )
+            for item in page["sessions"]:
+                yield item
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    async def summary(self, session_id: str, *, max_tokens: int | None = None) -> dict[str, Any]:
+        """The rolling summary with its lineage."""
+        return await self._send(calls.read(calls.session_path(session_id, "summary"), max_tokens=max_tokens))
+
+    async def context(
+        self,
+        session_id: str,
+        *,
+        max_tokens: int | None = None,
+        format: str = "openai",
+        min_version: int | None = None,
+    ) -> dict[str, Any]:
+        """What to put in a prompt, within `max_tokens`; `format` is openai, anthropic or text."""
+        path = calls.session_path(session_id, "context")
+        return await self._send(calls.read(path, max_tokens=max_tokens, format=format, min_version=min_version))
+
+    async def log(self, log: str = "main") -> dict[str, Any]:
+        """The head of a log."""
+        return await self._send(calls.read(f"/v1/logs/{log}"))
+
+    async def log_events(self, log: str = "main", *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """The whole history after a position, in order, up to where it ends now."""
+        position: int | None = after
+        while position is not None:
+            page = await self._send(calls.read(f"/v1/logs/{log}/events", after=position, limit=1_000))
+            for item in page["events"]:
+                yield item
+            position = page["next_after"]
+
+    async def events(self, session_id: str, *, after_version: int = 0) -> AsyncIterator[StreamEvent]:
+        """A session's events after a version, then live, without end: a lost connection is resumed.
+
+        Every turn comes once; other events may come again after a resumption.
+        """
+        version, attempts = after_version, Attempts(self._retry, time.monotonic)
+        while True:
+            try:
+                async for event in self._stream(session_id, version):
+                    attempts.progressed()
+                    version = event.id
+                    if event.name != "cut":
+                        yield event
+                failure = Unavailable(f"{self.url} ended the stream")
+            except Unavailable as error:
+                failure = error
+            await asyncio.sleep(attempts.pause_s(failure))
+
+    async def _stream(self, session_id: str, version: int) -> AsyncIterator[StreamEvent]:
+        parser, headers = SseParser(), {"last-event-id": str(version)}
+        path = calls.session_path(session_id, "events")
+        try:
+            async with self._http.stream("GET", path, headers=headers, timeout=STREAM_TIMEOUT) as response:
+                if not response.is_success:
+                    await response.aread()
+                    calls.checked(response)
+                async for data in response.aiter_bytes():
+                    for item in parser.feed(data):
+                        yield item
+        except httpx.HTTPError as error:
+            raise calls.unreachable(error, self.url) from error
+
+    async def _send(self, call: Call[T]) -> T:
+        attempts = Attempts(self._retry, time.monotonic)
+        while True:
+            try:
+                return call.read(calls.checked(await self._once(call)))
+            except Unavailable as failure:
+                await asyncio.sleep(attempts.pause_s(failure))
+            except (ValueError, LookupError) as error:
+                raise TurnlogError(f"{self.url} answered something else than Turnlog's JSON: is it Turnlog?") from error
+
+    async def _once(self, call: Call[T]) -> httpx.Response:
+        try:
+            return await self._http.request(
+                call.method, call.path, params=call.params, headers=call.headers, content=call.body
+            )
+        except httpx.HTTPError as error:
+            raise calls.unreachable(error, self.url) from error

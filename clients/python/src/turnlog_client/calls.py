@@ -1,0 +1,133 @@
+"""Calls as data: what to send, and how to read the answer. No network; both clients send what is made here."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from turnlog_client.errors import ApiError, Unavailable
+from turnlog_client.ids import new_turn_id
+from turnlog_client.results import Placed
+from turnlog_client.turns import with_turn_id
+
+T = TypeVar("T")
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+ENDED = ("done", "failed", "skipped")
+"""States in which a task stays."""
+_PASSING = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request, safe to repeat, and the reader of its answer."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+def encode(value: object) -> bytes:
+    """JSON bytes; text stays readable. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def session_path(session_id: str, *rest: str) -> str:
+    """The path of a session, its id encoded."""
+    return "/".join(["/v1/sessions", quote(session_id, safe=""), *rest])
+
+
+def _fields(answer: httpx.Response) -> dict[str, Any]:
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def store(session_id: str, turn: Mapping[str, Any], if_version: int | None) -> Call[Placed]:
+    """Store one turn."""
+    headers = {"content-type": JSON, **_expected(if_version)}
+    body = encode(with_turn_id(turn))
+    return Call("POST", session_path(session_id, "turns"), lambda r: Placed.of(r.json()), headers=headers, body=body)
+
+
+def store_many(session_id: str, turns: Sequence[Mapping[str, Any]], if_version: int | None) -> "Call[list[Placed]]":
+    """Store up to 1,000 turns of a session, all or nothing."""
+    headers = {"content-type": JSON, **_expected(if_version)}
+    body = encode({"turns": [with_turn_id(turn) for turn in turns]})
+
+    def read(response: httpx.Response) -> list[Placed]:
+        return [Placed.of(item) for item in response.json()["turns"]]
+
+    return Call("POST", session_path(session_id, "turns"), read, headers=headers, body=body)
+
+
+def load_chunk(body: bytes) -> "Call[list[dict[str, Any]]]":
+    """Load NDJSON lines; one answer a line, in order."""
+
+    def read(response: httpx.Response) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in response.content.split(b"\n") if line]
+
+    return Call("POST", "/v1/turns", read, headers={"content-type": NDJSON}, body=body)
+
+
+def retract(session_id: str, from_version: int, to_version: int, reason: str | None) -> Call[dict[str, Any]]:
+    """Hide turns from every read model."""
+    params = _given(from_version=from_version, to_version=to_version, reason=reason)
+    path = session_path(session_id, "turns")
+    return Call("DELETE", path, _fields, params, {"idempotency-key": new_turn_id()})
+
+
+def compress(session_id: str) -> Call[dict[str, Any]]:
+    """Ask for a compression; the answer names the task."""
+    return Call("POST", session_path(session_id, "compress"), _fields, headers={"idempotency-key": new_turn_id()})
+
+
+def read(path: str, **params: object) -> Call[dict[str, Any]]:
+    """Any read; parameters that are None are left out."""
+    return Call("GET", path, _fields, _given(**params))
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response if it is a success. Raises `Unavailable` for a failure that may pass, else `ApiError`."""
+    if response.is_success:
+        return response
+    code, message, param = _problem(response)
+    if response.status_code in _PASSING:
+        raise Unavailable(
+            f"{message} ({response.status_code} {code})",
+            outcome_unknown=response.status_code in (502, 504),
+            retry_after_s=_retry_after_s(response.headers.get("retry-after")),
+        )
+    raise ApiError(response.status_code, code, message, param)
+
+
+def unreachable(error: httpx.HTTPError, base_url: str) -> Unavailable:
+    """The failure of a connection in our words; whether the request was on its way decides what is known."""
+    never_sent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+    what = "cannot be reached" if never_sent else "did not answer"
+    return Unavailable(f"{base_url} {what}: {str(error) or type(error).__name__}", outcome_unknown=not never_sent)
+
+
+def _problem(response: httpx.Response) -> tuple[str, str, str | None]:
+    try:
+        error = response.json()["error"]
+        return str(error["code"]), str(error["message"]), error.get("param")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "unknown", response.reason_phrase or "the server refused", None
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    return float(value) if value is not None and value.isascii() and value.isdigit() else None
+
+
+def _expected(if_version: int | None) -> dict[str, str]:
+    return {} if if_version is None else {"if-match": f'"v{if_version}"'}
+
+
+def _given(**params: object) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}

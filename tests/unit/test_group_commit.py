@@ -1,0 +1,175 @@
+"""Group commit: one transaction for what gathers, each request its own result, and nobody waits past the deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from making import request, turn
+from turnlog_eventstore import (
+    Appended,
+    AppendRequest,
+    OutcomeUnknown,
+    Placed,
+    StatementFailed,
+    Stored,
+    StoreUnavailable,
+)
+from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings, QueueFull
+
+
+class Gate:
+    """An appender that holds each batch until told what to do with it."""
+
+    def __init__(self) -> None:
+        self.batches: asyncio.Queue[tuple[list[AppendRequest], float, asyncio.Future[list[Appended]]]] = asyncio.Queue()
+
+    async def append(self, log: str, requests: list[AppendRequest], deadline_s: float | None = None) -> list[Appended]:
+        answer: asyncio.Future[list[Appended]] = asyncio.get_running_loop().create_future()
+        assert deadline_s is not None
+        await self.batches.put((requests, deadline_s, answer))
+        return await answer
+
+    async def take(self) -> tuple[list[AppendRequest], float, "asyncio.Future[list[Appended]]"]:
+        return await asyncio.wait_for(self.batches.get(), 5)
+
+
+def stored(requests: list[AppendRequest]) -> list[Appended]:
+    return [Stored(tuple(Placed(e.key, "main", 1, 1, 0, False, e.event_id) for e in r.events)) for r in requests]
+
+
+Start = Callable[..., GroupCommit]
+
+
+@pytest.fixture
+async def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def start(gate: Gate) -> AsyncIterator[Start]:
+    tasks: list[asyncio.Task[None]] = []
+
+    def begin(
+        settings: GroupCommitSettings = GroupCommitSettings(), committed: Callable[[], None] = int
+    ) -> GroupCommit:
+        commit = GroupCommit(gate, "main", settings, committed)  # type: ignore[arg-type]
+        tasks.append(asyncio.create_task(commit.run()))
+        return commit
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_gathers_during_a_commit_becomes_the_next_batch(gate: Gate, start: Start) -> None:
+    commits: list[int] = []
+    commit = start(committed=lambda: commits.append(1))
+    first = commit.submit(request(turn("t", "s")))
+    batch, _, answer = await gate.take()
+    assert len(batch) == 1
+    rest = [commit.submit(request(turn("t", "s"))) for _ in range(5)]
+    answer.set_result(stored(batch))
+    assert isinstance(await first, Stored)
+    batch, _, answer = await gate.take()
+    assert len(batch) == 5
+    answer.set_result(stored(batch))
+    assert all(isinstance(result, Stored) for result in await asyncio.gather(*rest))
+    assert len(commits) == 2
+
+
+async def test_a_key_that_stands_twice_waits_for_the_next_batch(gate: Gate, start: Start) -> None:
+    commit = start()
+    futures = [commit.submit(request(turn("t", "s", key=key))) for key in ("a", "b", "a", "a", "c")]
+    sizes = []
+    for _ in range(3):
+        batch, _, answer = await gate.take()
+        sizes.append([r.events[0].key for r in batch])
+        answer.set_result(stored(batch))
+    await asyncio.gather(*futures)
+    assert sizes == [["a", "b", "c"], ["a"], ["a"]]
+
+
+async def test_a_batch_is_bounded_in_events(gate: Gate, start: Start) -> None:
+    commit = start(GroupCommitSettings(batch_events=3))
+    futures = [commit.submit(request(turn("t", "s"), turn("t", "s"))) for _ in range(2)]
+    futures.append(commit.submit(request(*(turn("t", "s") for _ in range(5)))))
+    sizes = []
+    for _ in range(3):
+        batch, _, answer = await gate.take()
+        sizes.append([len(r.events) for r in batch])
+        answer.set_result(stored(batch))
+    await asyncio.gather(*futures)
+    assert sizes == [[2], [2], [5]]
+
+
+async def test_a_full_queue_refuses_at_once_and_takes_again_when_emptied(gate: Gate, start: Start) -> None:
+    commit = start(GroupCommitSettings(queue_events=2))
+    futures = [commit.submit(request(turn("t", "s"))) for _ in range(2)]
+    with pytest.raises(QueueFull):
+        commit.submit(request(turn("t", "s")))
+    batch, _, answer = await gate.take()
+    futures.append(commit.submit(request(turn("t", "s"))))
+    answer.set_result(stored(batch))
+    batch, _, answer = await gate.take()
+    answer.set_result(stored(batch))
+    assert all(isinstance(r, Stored) for r in await asyncio.gather(*futures))
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), OutcomeUnknown("?")])
+async def test_a_failure_of_the_store_reaches_every_request_of_the_batch(
+    gate: Gate, start: Start, error: Exception
+) -> None:
+    commit = start()
+    futures = [commit.submit(request(turn("t", "s"))) for _ in range(3)]
+    _, _, answer = await gate.take()
+    answer.set_exception(error)
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(r) for r in results] == [type(error)] * 3
+
+
+async def test_when_the_function_raises_requests_are_tried_singly_and_only_the_bad_one_fails(
+    gate: Gate, start: Start
+) -> None:
+    commit = start()
+    futures = [commit.submit(request(turn("t", "s", key=key))) for key in ("good", "bad", "fine")]
+    _, _, answer = await gate.take()
+    answer.set_exception(StatementFailed("raised", "22023"))
+    for _ in range(3):
+        batch, _, answer = await gate.take()
+        if batch[0].events[0].key == "bad":
+            answer.set_exception(StatementFailed("raised", "22023"))
+        else:
+            answer.set_result(stored(batch))
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(r) for r in results] == [Stored, StatementFailed, Stored]
+
+
+async def test_a_request_that_waited_past_its_deadline_is_refused_as_not_stored(gate: Gate, start: Start) -> None:
+    commit = start(GroupCommitSettings(deadline_s=0.2))
+    first = commit.submit(request(turn("t", "s")))
+    batch, limit_s, answer = await gate.take()
+    assert limit_s <= 0.2
+    late = commit.submit(request(turn("t", "s")))
+    loop = asyncio.get_running_loop()
+    passed = asyncio.Event()
+    loop.call_later(0.25, passed.set)
+    await passed.wait()
+    answer.set_result(stored(batch))
+    await first
+    with pytest.raises(StoreUnavailable, match="nothing was stored"):
+        await asyncio.wait_for(late, 5)
+
+
+async def test_closing_commits_what_is_queued_and_takes_no_more(gate: Gate) -> None:
+    commit = GroupCommit(gate, "main", GroupCommitSettings(), int)  # type: ignore[arg-type]
+    running = asyncio.create_task(commit.run())
+    future = commit.submit(request(turn("t", "s")))
+    commit.close()
+    with pytest.raises(QueueFull):
+        commit.submit(request(turn("t", "s")))
+    batch, _, answer = await gate.take()
+    answer.set_result(stored(batch))
+    assert isinstance(await future, Stored)
+    await asyncio.wait_for(running, 5)
