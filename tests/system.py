@@ -1,5 +1,6 @@
 """`turnlog up` on a folder as a process, for the end-to-end tests: started, asked, interrupted, killed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -69,16 +70,16 @@ class System:
         lines = self._output.read_bytes().split(b"\n")
         return [json.loads(line) for line in lines if line.startswith(b"{")]
 
-    def event(self, name: str, deadline_s: float = 30.0, **facts: str) -> dict[str, Any]:
+    def event(self, event: str, deadline_s: float = 30.0, **facts: str) -> dict[str, Any]:
         """Wait until it says this."""
 
         def said() -> dict[str, Any] | None:
-            found = [e for e in self.events() if e["event"] == name and all(e.get(k) == v for k, v in facts.items())]
+            found = [e for e in self.events() if e["event"] == event and all(e.get(k) == v for k, v in facts.items())]
             assert found or self.process.poll() is None, self._output.read_text()
             return found[0] if found else None
 
-        event: dict[str, Any] = until(said, f"{name} {facts}", deadline_s)
-        return event
+        found: dict[str, Any] = until(said, f"{event} {facts}", deadline_s)
+        return found
 
     def tree(self) -> list[psutil.Process]:
         """Every process of the system, `up` first."""
@@ -106,7 +107,8 @@ class System:
     def kill_everything(self) -> None:
         """SIGKILL for every process of the tree."""
         for process in self.tree():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # the kernel was faster
+                process.kill()
         self.process.wait(STOP_S)
 
     def stop(self) -> None:

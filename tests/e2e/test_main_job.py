@@ -1,5 +1,6 @@
 """The main job through HTTP and the command line, on a running system with real conversations."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_a_summary_asked_for_covers_what_it_says(loaded: System, conversations: 
             ranges = [(node["from_version"], node["to_version"]) for node in answer["nodes"]]
             assert ranges[0][0] == 1
             assert ranges[-1][1] == len(sent)
-            assert all(after[0] == before[1] + 1 for before, after in zip(ranges, ranges[1:], strict=False))
+            assert all(after[0] == before[1] + 1 for before, after in itertools.pairwise(ranges))
             assert count_tokens(answer["text"]) == answer["tokens"] <= answer["max_tokens"]
             assert answer["turn_versions"]
             said = flat(" ".join(sent[version - 1]["content"] for version in answer["turn_versions"]))

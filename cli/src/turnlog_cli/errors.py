@@ -15,6 +15,22 @@ class CommandError(Exception):
         self.status = status
 
 
+_SEE_DOCTOR = "`turnlog doctor` says what is reachable"
+ADVICE = {
+    "turnlog_runtime.settings.SettingsError": "",
+    "turnlog_embedded.errors.EmbeddedError": "",
+    "turnlog_migrations.SchemaTooNew": "",
+    "turnlog_client.errors.Unavailable": f"is `turnlog up` running? {_SEE_DOCTOR}",
+    "turnlog_client.errors.TurnlogError": "",
+    "turnlog_projector.applier.OutOfStep": "nothing was switched; run the command again",
+    "turnlog_eventstore.errors.StoreError": _SEE_DOCTOR,
+    "turnlog_views.errors.ViewsError": _SEE_DOCTOR,
+    "turnlog_bus.errors.BusError": _SEE_DOCTOR,
+}
+"""What to do about each library's errors beyond what they say themselves; the nearest class counts. By name, because
+importing the drivers of three servers just to refuse a wrong option would take longer than everything else."""
+
+
 def told(error: BaseException) -> CommandError | None:
     """An error of one of our libraries as the end of a command; None for a defect."""
     if isinstance(error, CommandError):
@@ -22,29 +38,8 @@ def told(error: BaseException) -> CommandError | None:
     if isinstance(error, BaseExceptionGroup):
         found = [told(inner) for inner in error.exceptions]
         return found[0] if all(found) else None
-    # Imported here: `turnlog --help` should not wait for the drivers of three servers.
-    from turnlog_bus import BusError
-    from turnlog_client import ApiError, TurnlogError, Unavailable
-    from turnlog_embedded import EmbeddedError
-    from turnlog_eventstore import StoreError
-    from turnlog_migrations import SchemaTooNew
-    from turnlog_projector.applier import OutOfStep
-    from turnlog_runtime.settings import SettingsError
-    from turnlog_views import ViewsError
-
-    advice: list[tuple[type[Exception], str]] = [
-        (SettingsError, ""),
-        (EmbeddedError, ""),
-        (SchemaTooNew, ""),
-        (ApiError, ""),
-        (Unavailable, "is `turnlog up` running? `turnlog doctor` says what is reachable"),
-        (TurnlogError, ""),
-        (OutOfStep, "nothing was switched; run the command again"),
-        (StoreError, "`turnlog doctor` says what is reachable"),
-        (ViewsError, "`turnlog doctor` says what is reachable"),
-        (BusError, "`turnlog doctor` says what is reachable"),
-    ]
-    for kind, hint in advice:
-        if isinstance(error, kind):
-            return CommandError(f"{error}\n{hint}" if hint else str(error))
+    for kind in type(error).__mro__:
+        advice = ADVICE.get(f"{kind.__module__}.{kind.__qualname__}")
+        if advice is not None:
+            return CommandError(f"{error}\n{advice}" if advice else str(error))
     return None

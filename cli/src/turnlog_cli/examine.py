@@ -1,5 +1,8 @@
 """Looks at each server and tells what it found; no exception of a server leaves here."""
 
+import asyncio
+from importlib import import_module
+
 import asyncpg
 import httpx
 import nats.errors
@@ -10,12 +13,12 @@ from turnlog_bus import Bus, BusError, StreamMissing, StreamName
 from turnlog_cli.addresses import Addresses
 from turnlog_cli.findings import Finding, State, away, lag
 from turnlog_cli.rebuilding import view_writer
-from turnlog_compressor.compressor import CONSUMER
 from turnlog_eventstore import LogHead, SchemaMissing, Store, StoreError, StoreSettings, UnknownLog
-from turnlog_migrations import latest
 from turnlog_runtime.settings import SharedSettings
 from turnlog_views import ViewsError
 
+COMPRESSOR = "compressor"
+"""The name of the compressor's checkpoint (`turnlog_compressor.compressor.CONSUMER`; importing it costs a second)."""
 _DURABLE = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
 
 
@@ -43,7 +46,7 @@ async def postgres(found: Addresses, settings: SharedSettings, log: str) -> tupl
     store = await Store.open(found.database_url, StoreSettings(pool_connections=1, role=settings.database_role))
     try:
         head = await store.head(log)
-        done = await store.checkpoint(log, CONSUMER)
+        done = await store.checkpoint(log, COMPRESSOR)
     except SchemaMissing:
         return None, [Finding("PostgreSQL", State.BAD, "holds no schema of Turnlog", "run `turnlog migrate`")]
     except UnknownLog:
@@ -73,9 +76,10 @@ async def _server(url: str) -> list[Finding]:
         return [away("PostgreSQL", error, "see its log")]
     finally:
         await connection.close(timeout=5)
-    facts = {"version": version, "schema": schema, "newest_schema": latest()}
-    if schema != latest():
-        text = f"{version}, schema {schema}, this release has {latest()}"
+    newest = (await asyncio.to_thread(import_module, "turnlog_migrations")).latest()
+    facts = {"version": version, "schema": schema, "newest_schema": newest}
+    if schema != newest:
+        text = f"{version}, schema {schema}, this release has {newest}"
         return [Finding("PostgreSQL", State.BAD, text, "run `turnlog migrate`", facts)]
     if weak:
         advice = "acknowledged turns can be lost in a power cut: turn these on"

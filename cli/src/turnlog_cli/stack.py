@@ -10,9 +10,8 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-
-import httpx
 
 from turnlog_cli.addresses import Addresses
 from turnlog_cli.addresses import write as write_addresses
@@ -20,7 +19,6 @@ from turnlog_cli.binding import free_port, loopback, url_of
 from turnlog_cli.errors import CommandError
 from turnlog_cli.worker import Order, Say, Worker
 from turnlog_embedded import EmbeddedError, Servers, ServerSpec, hold, start
-from turnlog_migrations import migrate
 from turnlog_runtime.settings import SharedSettings
 
 READY_S = 60.0
@@ -100,10 +98,12 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
         holder = cleanup.enter_context(hold(data_dir))
         port = free_port(host, plan.port)
         holder.note(port=port)
+        # PostgreSQL starts while Python reads its way through the migrations: each takes about a second.
+        migrations = asyncio.create_task(asyncio.to_thread(import_module, "turnlog_migrations"))
         servers = await start(data_dir, spec_of(plan.settings), log=say)
         cleanup.push_async_callback(servers.stop)
         addresses = addresses_of(plan.settings, servers, url_of(host, port))
-        migrated = await migrate(addresses.database_owner_url)
+        migrated = await (await migrations).migrate(addresses.database_owner_url)
         say("migrated", before=migrated.before, after=migrated.after)
         cleanup.callback(write_addresses(data_dir, addresses).unlink, missing_ok=True)
         logs = None if plan.verbose else data_dir / "logs"
@@ -165,6 +165,8 @@ def _order(name: str, environment: Mapping[str, str], plan: Plan, logs: Path | N
 
 async def _until_ready(stack: Stack) -> None:
     """Wait for the API's readiness. Raises `CommandError` when it does not come up."""
+    import httpx  # not before: most of its time is spent while the workers start
+
     api, url = stack.workers[API], stack.addresses.url
     async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
         deadline = asyncio.get_running_loop().time() + READY_S

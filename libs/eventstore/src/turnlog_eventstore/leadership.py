@@ -44,8 +44,8 @@ async def leadership(
         yield held
     finally:
         heart.cancel()
-        await asyncio.wait({heart})
         connection.terminate()
+        await asyncio.wait({heart})
 
 
 async def _win(dsn: str, name: str, settings: LeadershipSettings) -> Connection:
