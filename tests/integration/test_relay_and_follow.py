@@ -50,8 +50,11 @@ async def until_published(bus: Bus, name: StreamName, position: int) -> None:
             await asyncio.sleep(0)
 
 
-async def append(store: Store, log: str, tenant: str, count: int) -> None:
-    await store.append(log, [request(turn(tenant, f"s{n % 3}", str(n))) for n in range(count)])
+async def append(store: Store, log: str, tenant: str, count: int, relay: Relay | None = None) -> None:
+    requests = [request(turn(tenant, f"s{n % 3}", str(n))) for n in range(count)]
+    results = await store.append(log, requests)
+    if relay is not None:
+        relay.committed(requests, results)
 
 
 async def take(follower: Follower, after: int, up_to: int) -> list[Batch]:
@@ -72,8 +75,7 @@ async def test_sequence_n_is_position_n(store: Store, bus: Bus, log_name: str, t
     name = await stream_of(store, log_name)
     async with relaying(store, bus, log_name) as relay:
         for _ in range(5):
-            await append(store, log_name, tenant, 7)
-            relay.committed()
+            await append(store, log_name, tenant, 7, relay)
         await until_published(bus, name, 35)
     for event in await store.read_after(log_name, 0, 100):
         assert await bus.event_at(name, event.position) == event
@@ -93,8 +95,7 @@ async def test_a_lost_stream_is_made_anew_and_ends_at_the_head(
     async with relaying(store, bus, log_name) as relay:
         await until_published(bus, name, 10)
         await (await bus.client()).jetstream().delete_stream(name.stream)
-        await append(store, log_name, tenant, 4)
-        relay.committed()
+        await append(store, log_name, tenant, 4, relay)
         await until_published(bus, name, 14)
         last = (await store.read_after(log_name, 13, 1))[0]
         assert await bus.event_at(name, 14) == last
@@ -147,8 +148,7 @@ async def test_a_follower_yields_every_event_once_in_order_from_any_position(
             async for batch in following:
                 batches.append(batch)
                 if batch.last < 80:
-                    await append(store, log_name, tenant, 5)
-                    relay.committed()
+                    await append(store, log_name, tenant, 5, relay)
                 else:
                     break
     assert positions(batches) == list(range(6, batches[-1].last + 1))

@@ -57,7 +57,7 @@ class MemoryLog:
         for old in self.events:
             if old.key == event.key:
                 same = old.payload_sha256 == event.payload_sha256
-                return Placed(old.key, "main", old.position, None, 0, True, old.event_id) if same else None
+                return Placed(old.key, "main", old.position, None, 0, True, old.event_id, old.chain_hash) if same else None
         version = None
         if event.takes_version:
             self.version += 1
@@ -66,7 +66,7 @@ class MemoryLog:
         fields = ("main", position, event.event_id, event.tenant, event.session_id, version, event.type, 1, event.key)
         rest = (event.causation_id, event.correlation_id, None, event.payload, event.payload_sha256, "", b"")
         self.events.append(Event(*fields, self.clock_us, *rest))
-        return Placed(event.key, "main", position, version, self.clock_us, False, event.event_id)
+        return Placed(event.key, "main", position, version, self.clock_us, False, event.event_id, bytes(32))
 
     def add(self, kind: str, key: str, body: dict[str, object], correlation_id: str | None = None) -> None:
         payload = orjson.dumps(body)

@@ -34,8 +34,14 @@ class Gate:
         return await asyncio.wait_for(self.batches.get(), 5)
 
 
+def ignore(*_: object) -> None:
+    """Nobody listens."""
+
+
 def stored(requests: list[AppendRequest]) -> list[Appended]:
-    return [Stored(tuple(Placed(e.key, "main", 1, 1, 0, False, e.event_id) for e in r.events)) for r in requests]
+    return [
+        Stored(tuple(Placed(e.key, "main", 1, 1, 0, False, e.event_id, bytes(32)) for e in r.events)) for r in requests
+    ]
 
 
 Start = Callable[..., GroupCommit]
@@ -51,7 +57,7 @@ async def start(gate: Gate) -> AsyncIterator[Start]:
     tasks: list[asyncio.Task[None]] = []
 
     def begin(
-        settings: GroupCommitSettings = GroupCommitSettings(), committed: Callable[[], None] = int
+        settings: GroupCommitSettings = GroupCommitSettings(), committed: Callable[..., object] = ignore
     ) -> GroupCommit:
         commit = GroupCommit(gate, "main", settings, committed)  # type: ignore[arg-type]
         tasks.append(asyncio.create_task(commit.run()))
@@ -65,7 +71,7 @@ async def start(gate: Gate) -> AsyncIterator[Start]:
 
 async def test_what_gathers_during_a_commit_becomes_the_next_batch(gate: Gate, start: Start) -> None:
     commits: list[int] = []
-    commit = start(committed=lambda: commits.append(1))
+    commit = start(committed=lambda *_: commits.append(1))
     first = commit.submit(request(turn("t", "s")))
     batch, _, answer = await gate.take()
     assert len(batch) == 1
@@ -163,7 +169,7 @@ async def test_a_request_that_waited_past_its_deadline_is_refused_as_not_stored(
 
 
 async def test_closing_commits_what_is_queued_and_takes_no_more(gate: Gate) -> None:
-    commit = GroupCommit(gate, "main", GroupCommitSettings(), int)  # type: ignore[arg-type]
+    commit = GroupCommit(gate, "main", GroupCommitSettings(), ignore)  # type: ignore[arg-type]
     running = asyncio.create_task(commit.run())
     future = commit.submit(request(turn("t", "s")))
     commit.close()

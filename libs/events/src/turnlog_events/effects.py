@@ -1,15 +1,19 @@
 """What an event does to its session: the one place where events are interpreted for the read models.
 
-`effect_of(event)` is used by the projector (which sends effects to Redis), by the fold in Python (`fold.py`), and so
-by rebuild and verification: they cannot disagree about what an event means.
+Used by the projector (which sends effects to Redis), by the fold in Python (`fold.py`), and so by rebuild and
+verification: they cannot disagree about what an event means.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.payloads import MemorySummarized, TurnsRetracted
-from turnlog_events.turn_view import turn_tokens, turn_view
+from turnlog_events.tokens import count_tokens_many
+from turnlog_events.turn_view import counted_texts, tokens_beside, turn_view
 from turnlog_events.upcast import payload_of
 
 
@@ -50,32 +54,59 @@ Effect = AddTurn | HideTurns | AddSummary | None
 
 def effect_of(event: Event) -> Effect:
     """What `event` does to its session's read model; None for events that change nothing there."""
+    return effects_of([event])[0]
+
+
+def effects_of(events: Sequence[Event]) -> list[Effect]:
+    """What each event does, in order."""
+    draft = Draft(events)
+    return draft.effects(count_tokens_many(draft.texts))
+
+
+class Draft:
+    """Events read, but the tokens of their turns not yet counted. Counting is most of the work; between the two steps
+    a thread can do it (`count_tokens_many(draft.texts)`)."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.texts: list[str] = []
+        self._parts: list[tuple[Event, dict[str, Any], int]] = []
+        for event in events:
+            payload = payload_of(event)
+            texts = counted_texts(payload) if event.type == ev.TURN_STORED else []
+            self.texts += texts
+            self._parts.append((event, payload, len(texts)))
+
+    def effects(self, counts: Sequence[int]) -> list[Effect]:
+        """What each event does, in order, given the tokens of each of `texts`."""
+        left = iter(counts)
+        return [_effect(event, payload, sum(islice(left, texts))) for event, payload, texts in self._parts]
+
+
+def _effect(event: Event, payload: dict[str, Any], tokens: int) -> Effect:
     if event.type == ev.TURN_STORED:
-        return _add_turn(event)
+        return _add_turn(event, payload, tokens + tokens_beside(payload))
     if event.type == ev.TURNS_RETRACTED:
-        retracted = TurnsRetracted.from_json(payload_of(event))
+        retracted = TurnsRetracted.from_json(payload)
         return HideTurns(retracted.from_version, retracted.to_version)
     if event.type == ev.SUMMARIZED:
-        return _add_summary(event)
-    payload_of(event)
+        return _add_summary(event, payload)
     return None
 
 
-def _add_turn(event: Event) -> AddTurn:
-    payload = payload_of(event)
+def _add_turn(event: Event, payload: dict[str, Any], tokens: int) -> AddTurn:
     assert event.version is not None, "a turn has a version"
     return AddTurn(
-        version=event.version,
-        view=turn_view(event, payload),
-        tokens=turn_tokens(payload),
-        recorded_at_us=event.recorded_at_us,
-        agent_id=payload.get("agent_id"),
-        user_id=payload.get("user_id"),
+        event.version,
+        turn_view(event, payload, tokens),
+        tokens,
+        event.recorded_at_us,
+        payload.get("agent_id"),
+        payload.get("user_id"),
     )
 
 
-def _add_summary(event: Event) -> AddSummary:
-    node = MemorySummarized.from_json(payload_of(event))
+def _add_summary(event: Event, payload: dict[str, Any]) -> AddSummary:
+    node = MemorySummarized.from_json(payload)
     head = (
         f'{{"event_id":"{event.event_id}","position":{event.position},'
         f'"recorded_at":"{ev.rfc3339(event.recorded_at_us)}",'

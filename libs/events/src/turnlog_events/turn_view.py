@@ -5,6 +5,7 @@ fields, joined as bytes: the payload is not parsed to be served. `version` alway
 read it from the head of the bytes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,19 +17,20 @@ from turnlog_events.upcast import CURRENT, payload_of
 VERSION_PREFIX = b'{"version":'
 
 
-def turn_view(event: Event, payload: dict[str, Any]) -> bytes:
-    """The JSON bytes of a `MemoryTurnStored` event, given its parsed (current) payload."""
+def turn_view(event: Event, payload: Mapping[str, Any], tokens: int) -> bytes:
+    """The JSON bytes of a `MemoryTurnStored` event, given its parsed (current) payload and its tokens."""
     body = event.payload if event.schema_version == CURRENT[event.type] else orjson.dumps(payload)
     head = (
         f'{{"version":{event.version},"turn_id":"{event.key}","log":"{event.log}","position":{event.position},'
-        f'"recorded_at":"{rfc3339(event.recorded_at_us)}","tokens":{turn_tokens(payload)},'
+        f'"recorded_at":"{rfc3339(event.recorded_at_us)}","tokens":{tokens},'
     )
     return head.encode() + body[1:]
 
 
 def view_of(event: Event) -> bytes:
-    """Like `turn_view`, parsing the payload itself."""
-    return turn_view(event, payload_of(event))
+    """Like `turn_view`, parsing the payload and counting the tokens itself."""
+    payload = payload_of(event)
+    return turn_view(event, payload, turn_tokens(payload))
 
 
 def version_of(view: bytes) -> int:
@@ -36,13 +38,23 @@ def version_of(view: bytes) -> int:
     return int(view[len(VERSION_PREFIX) : view.index(b",", len(VERSION_PREFIX))])
 
 
-def turn_tokens(payload: dict[str, Any]) -> int:
+def turn_tokens(payload: Mapping[str, Any]) -> int:
     """Tokens of one turn as a chat message: its text, name and tool calls, plus `TOKENS_PER_MESSAGE`."""
+    texts = counted_texts(payload)
+    return sum(map(count_tokens, texts)) + tokens_beside(payload)
+
+
+def counted_texts(payload: Mapping[str, Any]) -> list[str]:
+    """The texts of a turn whose tokens count."""
     content = payload["content"]
-    text = content if isinstance(content, str) else orjson.dumps(content).decode()
-    tokens = count_tokens(text) + TOKENS_PER_MESSAGE
+    texts = [content if isinstance(content, str) else orjson.dumps(content).decode()]
     if name := payload.get("name"):
-        tokens += count_tokens(name) + 1
+        texts.append(name)
     if calls := payload.get("tool_calls"):
-        tokens += count_tokens(orjson.dumps(calls).decode())
-    return tokens
+        texts.append(orjson.dumps(calls).decode())
+    return texts
+
+
+def tokens_beside(payload: Mapping[str, Any]) -> int:
+    """Tokens of a turn that are in none of its `counted_texts`."""
+    return TOKENS_PER_MESSAGE + (1 if payload.get("name") else 0)

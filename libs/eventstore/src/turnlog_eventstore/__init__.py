@@ -1,6 +1,6 @@
 """The append-only event log in PostgreSQL: append, read, leadership."""
 
-from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored
+from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored, newly_stored
 from turnlog_eventstore.connections import StoreSettings
 from turnlog_eventstore.errors import (
     OutcomeUnknown,
@@ -32,4 +32,5 @@ __all__ = [
     "StoreUnavailable",
     "Stored",
     "UnknownLog",
+    "newly_stored",
 ]

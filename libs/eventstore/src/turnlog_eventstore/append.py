@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from turnlog_events.event import NewEvent
+from turnlog_events.event import Event, NewEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Placed:
     recorded_at_us: int
     duplicate: bool
     event_id: str
+    chain_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,33 @@ class Rejected:
 
 Appended = Stored | Rejected
 SessionKey = tuple[str, str]
+
+
+def newly_stored(request: AppendRequest, stored: Stored) -> list[Event]:
+    """The events that this append put into the log, as they stand there (duplicates are left out)."""
+    return [
+        Event(
+            log=place.log,
+            position=place.position,
+            event_id=place.event_id,
+            tenant=new.tenant,
+            session_id=new.session_id,
+            version=place.version,
+            type=new.type,
+            schema_version=new.schema_version,
+            key=new.key,
+            recorded_at_us=place.recorded_at_us,
+            causation_id=new.causation_id,
+            correlation_id=new.correlation_id,
+            trace=new.trace,
+            payload=new.payload,
+            payload_sha256=new.payload_sha256,
+            key_id="",
+            chain_hash=place.chain_hash,
+        )
+        for new, place in zip(request.events, stored.events, strict=True)
+        if not place.duplicate
+    ]
 
 
 def parameters(log: str, requests: Sequence[AppendRequest]) -> tuple[Any, ...]:
@@ -93,8 +121,8 @@ def results(log: str, requests: Sequence[AppendRequest], rows: Iterable[Sequence
         out.append(
             Stored(
                 tuple(
-                    Placed(key, log, position, version, recorded_at_us, status == "duplicate", event_id)
-                    for _, status, key, position, version, recorded_at_us, event_id in own
+                    Placed(key, log, position, version, recorded_at_us, status == "duplicate", event_id, chain_hash)
+                    for _, status, key, position, version, recorded_at_us, event_id, chain_hash in own
                 )
             )
         )

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
 from turnlog_eventstore.append import Appended, AppendRequest, parameters, results

@@ -10,7 +10,7 @@ in all: still queued then, it is refused (not stored); under way then, its outco
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,8 +68,14 @@ class _Waiting:
 class GroupCommit:
     """The queue of one log and the task that empties it."""
 
-    def __init__(self, store: Appender, log: str, settings: GroupCommitSettings, committed: Callable[[], None]) -> None:
-        """`committed` is called after every batch: it wakes the relay."""
+    def __init__(
+        self,
+        store: Appender,
+        log: str,
+        settings: GroupCommitSettings,
+        committed: Callable[[Sequence[AppendRequest], Sequence[Appended]], None],
+    ) -> None:
+        """`committed` is told of every committed batch: the relay listens."""
         self._store, self._log, self._settings = store, log, settings
         self._committed = committed
         self._queue: deque[_Waiting] = deque()
@@ -149,9 +155,10 @@ class GroupCommit:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         started = time.monotonic()
+        requests = [waiting.request for waiting in batch]
         left_s = min(waiting.deadline for waiting in batch) - started
         try:
-            results = await self._store.append(self._log, [w.request for w in batch], max(left_s, LEAST_APPEND_S))
+            results = await self._store.append(self._log, requests, max(left_s, LEAST_APPEND_S))
         except (StoreUnavailable, OutcomeUnknown, UnknownLog) as error:
             for waiting in batch:
                 _fail(waiting, error)
@@ -160,7 +167,7 @@ class GroupCommit:
             await self._commit_singly(batch, error)
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)
-        self._committed()
+        self._committed(requests, results)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.result.done():
                 waiting.result.set_result(result)

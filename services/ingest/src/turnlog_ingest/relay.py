@@ -7,16 +7,18 @@ anew to start at the first missing position. The leader's lock is only liveness.
 
 import asyncio
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter, Gauge
 
 from turnlog_bus import Bus, BusError, StreamMissing, StreamName, WrongSequence
-from turnlog_eventstore import Leadership, LogHead, Store, StoreError
+from turnlog_events.event import Event
+from turnlog_eventstore import Appended, AppendRequest, Leadership, LogHead, Store, Stored, StoreError, newly_stored
+from turnlog_ingest.tail import Tail
 
 RELAYED = Counter("turnlog_relayed_events_total", "Events published on JetStream")
-RELAY_LAG = Gauge("turnlog_relay_lag_events", "Events in PostgreSQL that are not yet on JetStream")
 FENCED = Gauge("turnlog_log_fenced", "1 while JetStream is ahead of PostgreSQL and writes are refused")
 
 BATCH_BYTES = 4 * 1024 * 1024
@@ -59,6 +61,7 @@ class Relay:
         self._fence = fence
         self._wake = asyncio.Event()
         self._to_hint = asyncio.Event()
+        self._tail = Tail()
         self.leading = False
         self._stream: StreamName | None = None
 
@@ -72,10 +75,17 @@ class Relay:
                     await self._lead(held, stop)
                 finally:
                     self.leading = False
+                    self._tail.clear()
 
-    def committed(self) -> None:
-        """This process stored something: wake the leader, here or (by `hint_others`) elsewhere."""
-        (self._wake if self.leading else self._to_hint).set()
+    def committed(self, requests: Sequence[AppendRequest], results: Sequence[Appended]) -> None:
+        """This process committed a batch: wake the leader, here or (by `hint_others`) elsewhere."""
+        if not self.leading:
+            self._to_hint.set()
+            return
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, Stored):
+                self._tail.add(newly_stored(request, result))
+        self._wake.set()
 
     async def hint_others(self) -> None:
         """While another replica leads, tell it of each commit here by a message that may be lost."""
@@ -142,20 +152,31 @@ class Relay:
             await asyncio.sleep(max(0.0, paced_until - time.monotonic()))
             paced_until = time.monotonic() + self._settings.pace_s
             self._wake.clear()
-            events = await self._store.read_after(self._log_name, last, self._settings.batch_events)
-            while events:
-                count, size = 0, 0
-                while count < len(events) and (count == 0 or size + len(events[count].payload) <= BATCH_BYTES):
-                    size += len(events[count].payload)
-                    count += 1
-                last = await self._bus.publish(stream, events[:count])
-                RELAYED.inc(count)
-                events = events[count:]
-            RELAY_LAG.set(0)
-            if not self._wake.is_set():
+            events = self._tail.after(last, self._settings.batch_events)
+            if not events:
+                events = await self._store.read_after(self._log_name, last, self._settings.batch_events)
+            full = len(events) == self._settings.batch_events
+            for batch in in_batches(events, BATCH_BYTES):
+                last = await self._bus.publish(stream, batch)
+                RELAYED.inc(len(batch))
+            if not full and not self._tail.after(last, 1) and not self._wake.is_set():
                 await _sleep_unless(self._wake, self._settings.poll_s)
                 if not self._wake.is_set() and await self._bus.last_sequence(stream) != last:
                     raise WrongSequence("the stream changed while nothing was published")
+
+
+def in_batches(events: list[Event], max_bytes: int) -> Iterator[list[Event]]:
+    """`events` in runs of at most `max_bytes` of payload (a larger event is a run of its own)."""
+    run: list[Event] = []
+    size_bytes = 0
+    for event in events:
+        if run and size_bytes + len(event.payload) > max_bytes:
+            yield run
+            run, size_bytes = [], 0
+        run.append(event)
+        size_bytes += len(event.payload)
+    if run:
+        yield run
 
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:

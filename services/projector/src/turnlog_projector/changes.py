@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from turnlog_events.effects import effect_of
+from turnlog_events.effects import effects_of
 from turnlog_events.event import Event
 from turnlog_views.keys import identity_of, partition_of
 from turnlog_views.partitions import Change, Effects, Partition
@@ -21,18 +21,23 @@ def changes_of(
     """
     changes: dict[int, Change] = {}
     sessions: dict[tuple[str, str], tuple[int, Effects]] = {}
+    lacking: list[tuple[int, Effects]] = []
     for at, event in enumerate(events):
         name = (event.tenant, event.session_id)
         found = sessions.get(name)
         if found is None:
             found = sessions[name] = _session(name, partitions, changes, events[-1].position)
         checkpoint, session = found
-        if event.position <= checkpoint:
-            continue
-        arguments = known[at] if known is not None else effect_arguments(event.position, effect_of(event))
+        if event.position > checkpoint:
+            lacking.append((at, session))
+    if known is None:
+        found_now = effects_of([events[at] for at, _ in lacking])
+        made = [effect_arguments(events[at].position, e) for (at, _), e in zip(lacking, found_now, strict=True)]
+    else:
+        made = [known[at] for at, _ in lacking]
+    for (_, session), arguments in zip(lacking, made, strict=True):
         if arguments:
-            session.count += 1
-            session.arguments += arguments
+            session.add(arguments)
     return {number: change for number, change in changes.items() if _drop_empty(change)}
 
 

@@ -18,7 +18,7 @@ from turnlog_follow import Batch
 from turnlog_projector import metrics
 from turnlog_projector.applier import Applier
 from turnlog_projector.ports import Batches, Source, portions
-from turnlog_projector.stages import computed_here
+from turnlog_projector.stages import arguments_of
 from turnlog_runtime.lifecycle import until
 from turnlog_views.writer import ViewWriter
 
@@ -131,7 +131,7 @@ class Projector:
         for portion in portions(batch.events, self._options.portion_events, self._options.portion_bytes):
             began = time.perf_counter()
             # While partitions are replayed, only events that one of them lacks are worth computing.
-            known = await computed_here(portion) if portion[-1].position > applier.newest else None
+            known = await arguments_of(portion) if portion[-1].position > applier.newest else None
             await applier.apply(portion, known)
             metrics.applied_events.labels(self._name).inc(len(portion))
             metrics.batch_seconds.labels(self._name).observe(time.perf_counter() - began)

@@ -6,16 +6,14 @@ crash: leftovers of the last attempt are deleted first.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass
 
 import structlog
 
 from turnlog_projector.applier import Applier, OutOfStep
-from turnlog_projector.effect_pool import EffectPool
 from turnlog_projector.ports import Log, Source
 from turnlog_projector.stages import ahead, pages, with_effects
 from turnlog_views.digests import session_digests, total_digest
@@ -29,14 +27,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RebuildOptions:
-    """`batch_events` are read and written at a time, at most `batch_bytes` of payload in one write. From
-    `pool_from_events` events on, `processes` other processes compute their effects: as many as there are processors
-    beside those that this process and Redis keep busy, so none on two."""
+    """`batch_events` are read and written at a time, at most `batch_bytes` of payload in one write."""
 
     batch_events: int = 2_000
     batch_bytes: int = 4 * 1024 * 1024
-    pool_from_events: int = 100_000
-    processes: int = field(default_factory=lambda: max(0, min(4, (os.cpu_count() or 1) - 2)))
     switch_rounds: int = 200
     compare_rounds: int = 20
     compare_wait_s: float = 0.5
@@ -140,22 +134,15 @@ class _Build:
     async def catch_up(self) -> None:
         """Apply the log up to where it ends."""
         head = (await self.store.head(self.writer.log)).position
-        with ExitStack() as stack:
-            enough = self.options.processes > 0 and head - self.position >= self.options.pool_from_events
-            pool = stack.enter_context(EffectPool(self.options.processes)) if enough else None
-            await self._apply_all(pool, head)
-        await self._applier.advance(self.position, complete=False)
-
-    async def _apply_all(self, pool: EffectPool | None, head: int) -> None:
-        options = self.options
-        read = ahead(pages(self.store, self.writer.log, self.position, options.batch_events))
-        made = ahead(with_effects(read, options.batch_events, options.batch_bytes, pool))
+        read = ahead(pages(self.store, self.writer.log, self.position, self.options.batch_events))
+        made = ahead(with_effects(read, self.options.batch_events, self.options.batch_bytes))
         async with aclosing(made):
             async for events, known in made:
                 await self._applier.apply(events, known)
                 self.position = events[-1].position
                 if self._progress:
                     self._progress(self.position, max(head, self.position))
+        await self._applier.advance(self.position, complete=False)
 
     async def switch(self) -> None:
         """Make it live, partition by partition; those that are behind the live one catch up and try again."""

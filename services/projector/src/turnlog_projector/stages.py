@@ -1,22 +1,24 @@
 """The stages of a rebuild: pages of the log, then portions with their effects; each works while the next one does.
 
-`computed_here` is the live projector's too.
+`arguments_of` is the live projector's too.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+from turnlog_events.effects import Draft
 from turnlog_events.event import Event
+from turnlog_events.tokens import count_tokens_many
 from turnlog_projector.changes import Arguments
-from turnlog_projector.effect_pool import EffectPool, arguments_of
 from turnlog_projector.ports import Log, portions
+from turnlog_views.wire import effect_arguments
 
 T = TypeVar("T")
 Portion = tuple[Sequence[Event], list[Arguments]]
-_SLICE_EVENTS = 50
+_THREAD_FROM_TEXTS = 16
+"""Fewer texts are counted sooner than a thread has begun."""
 
 
 async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
@@ -40,30 +42,24 @@ async def pages(log: Log, name: str, after: int, page_events: int) -> AsyncGener
 
 
 async def with_effects(
-    source: AsyncGenerator[list[Event], None], most_events: int, most_bytes: int, pool: EffectPool | None
+    source: AsyncGenerator[list[Event], None], most_events: int, most_bytes: int
 ) -> AsyncGenerator[Portion, None]:
-    """Portions of the pages with their effects, computed by the pool or here."""
-    waiting: deque[tuple[Sequence[Event], Awaitable[list[Arguments]]]] = deque()
-    depth = pool.processes + 1 if pool else 0
+    """Portions of the pages with their effects."""
     async with aclosing(source):
         async for page in source:
             for events in portions(page, most_events, most_bytes):
-                waiting.append((events, pool.submit(events) if pool and pool.ready else computed_here(events)))
-                if len(waiting) > depth:
-                    first, arguments = waiting.popleft()
-                    yield first, await arguments
-        while waiting:
-            first, arguments = waiting.popleft()
-            yield first, await arguments
+                yield events, await arguments_of(events)
 
 
-async def computed_here(events: Sequence[Event]) -> list[Arguments]:
-    """The effects of events, in slices between which all else on the event loop gets its turn.
+async def arguments_of(events: Sequence[Event]) -> list[Arguments]:
+    """Each event's effect as arguments of `apply`; empty for one without an effect.
 
-    A thread was slower: counting tokens gives the interpreter away at every turn and waits to get it back.
+    Tokens are counted by a thread, without the interpreter, while all else on the event loop goes on.
     """
-    arguments: list[Arguments] = []
-    for at in range(0, len(events), _SLICE_EVENTS):
-        arguments += arguments_of(events[at : at + _SLICE_EVENTS])
-        await asyncio.sleep(0)
-    return arguments
+    draft = Draft(events)
+    if len(draft.texts) < _THREAD_FROM_TEXTS:
+        counts = count_tokens_many(draft.texts)
+    else:
+        counts = await asyncio.to_thread(count_tokens_many, draft.texts)
+    effects = draft.effects(counts)
+    return [effect_arguments(event.position, effect) for event, effect in zip(events, effects, strict=True)]

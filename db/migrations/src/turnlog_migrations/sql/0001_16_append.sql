@@ -28,7 +28,8 @@ create function turnlog.append(
     e_payload bytea[],
     e_payload_sha256 bytea[]
 ) returns table (
-    request integer, status text, key text, "position" bigint, version bigint, recorded_at_us bigint, event_id uuid
+    request integer, status text, key text, "position" bigint, version bigint, recorded_at_us bigint, event_id uuid,
+    chain_hash bytea
 )
 language plpgsql volatile
 set search_path = pg_catalog, turnlog
@@ -75,7 +76,7 @@ begin
 
     for e in
         select u.*, x.position as x_position, x.version as x_version, x.recorded_at_us as x_recorded_at_us,
-               x.event_id as x_event_id,
+               x.event_id as x_event_id, x.chain_hash as x_chain_hash,
                count(x.position) over w as known, count(*) over w as size,
                bool_or(x.payload_sha256 <> u.payload_sha256 or x.type <> u.type) over w as conflicts
         from unnest(e_request, e_session, e_expected, e_event_id, e_type, e_schema_version, e_takes_version, e_key,
@@ -83,7 +84,7 @@ begin
             as u (request, session, expected, event_id, type, schema_version, takes_version, key,
                   causation_id, correlation_id, trace, payload_sha256, no)
         left join lateral (
-            select y.position, y.version, y.recorded_at_us, y.event_id, y.payload_sha256, y.type
+            select y.position, y.version, y.recorded_at_us, y.event_id, y.payload_sha256, y.type, y.chain_hash
             from turnlog.events y
             where y.tenant = s_tenant[u.session] and y.session_id = s_session_id[u.session] and y.key = u.key
             limit 1
@@ -108,12 +109,14 @@ begin
             version := heads[e.session];
             recorded_at_us := null;
             event_id := null;
+            chain_hash := null;
         elsif e.x_position is not null then
             status := 'duplicate';
             position := e.x_position;
             version := e.x_version;
             recorded_at_us := e.x_recorded_at_us;
             event_id := e.x_event_id;
+            chain_hash := e.x_chain_hash;
         else
             stored := stored + 1;
             last_position := last_position + 1;
@@ -137,6 +140,7 @@ begin
             position := last_position;
             recorded_at_us := now_us;
             event_id := e.event_id;
+            chain_hash := last_hash;
             if version = 1 then
                 insert into turnlog.sessions (tenant, session_id, log, position, created_at_us)
                 values (s_tenant[e.session], s_session_id[e.session], p_log, last_position, now_us);
