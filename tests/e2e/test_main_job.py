@@ -51,12 +51,12 @@ def test_recent_turns_are_the_newest_ones(loaded: System, conversations: Any) ->
             assert [turn["content"] for turn in recent] == [turn["content"] for turn in sent[-20:]]
 
 
-def texts_of(answer: dict[str, Any]) -> str:
-    """All text of a context, in any format."""
+def texts_of(answer: dict[str, Any]) -> list[str]:
+    """Every text of a context, in any format."""
     if answer["format"] == "text":
-        return str(answer["text"])
-    messages = answer["messages"] + [{"content": answer.get("system") or ""}]
-    return "\n".join(json.dumps(message["content"], ensure_ascii=False) for message in messages)
+        return [answer["text"]]
+    contents = [message["content"] for message in answer["messages"]] + [answer.get("system") or ""]
+    return [content if isinstance(content, str) else json.dumps(content, ensure_ascii=False) for content in contents]
 
 
 @pytest.mark.parametrize("form", ["openai", "anthropic", "text"])
@@ -69,11 +69,10 @@ def test_context_keeps_within_its_budget_and_keeps_the_newest_turn(
             answer = client.context(session, max_tokens=budget, format=form, min_version=len(sent))
             assert answer["tokens"] <= budget
             assert answer["version"] == len(sent)
-            text = texts_of(answer)
-            assert 0 < count_tokens(text) <= budget + 16 * text.count('"type"')
-            newest = sent[-1]["content"][:40]
-            covered = answer["covered_to"] == len(sent)
-            assert covered or json.dumps(newest, ensure_ascii=False)[1:-1] in text or newest in text
+            texts = texts_of(answer)
+            assert 0 < sum(map(count_tokens, texts)) <= budget
+            if answer["covered_to"] < len(sent):
+                assert sent[-1]["content"] in texts[-1] or sent[-1]["content"] in texts[-2]
 
 
 def covering(client: Client, session: str, version: int) -> dict[str, Any]:
@@ -99,15 +98,15 @@ def test_a_summary_asked_for_covers_what_it_says(loaded: System, conversations: 
             assert all(after[0] == before[1] + 1 for before, after in itertools.pairwise(ranges))
             assert count_tokens(answer["text"]) == answer["tokens"] <= answer["max_tokens"]
             assert answer["turn_versions"]
-            said = flat(" ".join(sent[version - 1]["content"] for version in answer["turn_versions"]))
+            said = words_of(" ".join(sent[version - 1]["content"] for version in answer["turn_versions"]))
             lines = [line.split(": ", 1)[1] for line in answer["text"].split("\n") if ": " in line]
             assert lines
-            assert all(flat(line)[:25] in said for line in lines)
+            assert all(words_of(line) <= said for line in lines)
 
 
-def flat(text: str) -> str:
-    """The text with single spaces."""
-    return re.sub(r"\s+", " ", text).strip()
+def words_of(text: str) -> set[str]:
+    """The words of a text, whatever their case."""
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def test_export_gives_back_what_was_imported(loaded: System, conversations: Any, tmp_path: Path) -> None:
@@ -134,6 +133,5 @@ def test_an_export_imported_into_an_empty_system_gives_the_same_turns(
             for session in conversations.by_session:
                 given = [(turn["turn_id"], turn["content"]) for turn in all_turns(client, session)]
                 assert [(turn["turn_id"], turn["content"]) for turn in all_turns(second, session)] == given
-        assert set(other.interrupt()) != set()
     finally:
         other.stop()

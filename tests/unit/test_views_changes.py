@@ -1,12 +1,12 @@
 """From events to changes of partitions: what each partition still lacks, and nothing else."""
 
 import orjson
+from turnlog_projector.effect_pool import arguments_of
 
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.fold import SessionState
 from turnlog_projector.changes import advances, changes_of
-from turnlog_projector.effect_pool import arguments_of
 from turnlog_projector.ports import portions
 from turnlog_projector.verify import differences
 from turnlog_views.keys import partition_of

@@ -26,7 +26,7 @@ from turnlog_client import AsyncClient
 from turnlog_runtime.settings import READ_ELSEWHERE, SharedSettings, load
 
 RECOVERY_S = 30.0
-CONTEXT_TOKENS = 1_500
+CONTEXT_TOKENS = 1_600
 SUMMARY_TOKENS = 300
 URLS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "SECRET_KEY")
 
@@ -62,7 +62,7 @@ async def _demo(conversation: Conversation, plan: Plan, show: Show) -> None:
         rates = await _store_and_recover(conversation, stack, client, show)
         await _read(conversation.session, client, show)
         rates += await measure(client)
-        await _settled(client, "demo-single")
+        await _settled(client, "demo-single-0")
         rates += await _check(stack, plan.settings, show)
         show.rates(rates)
 

@@ -10,7 +10,9 @@ from turnlog_cli.errors import CommandError
 from turnlog_client import AsyncClient, turn
 
 BULK_TURNS = 3_000
-CALLS, AT_ONCE = 2_000, 16
+CALLS, AT_ONCE = 1_500, 16
+SESSIONS = 100
+"""So many that none becomes due for a summary: that would be another measurement."""
 FRESHNESS_TURNS = 20
 
 
@@ -26,17 +28,19 @@ class Rate:
 async def measure(client: AsyncClient) -> list[Rate]:
     """Load, single writes, reads and freshness, a few seconds in all."""
     began = time.perf_counter()
-    lines = ({"session_id": f"demo-bulk-{n % 50}", **turn("user", f"Turn {n} of a load.")} for n in range(BULK_TURNS))
+    lines = (
+        {"session_id": f"demo-bulk-{n % SESSIONS}", **turn("user", f"Turn {n} of a load.")} for n in range(BULK_TURNS)
+    )
     async for _ in client.load(lines):
         pass
     loaded = BULK_TURNS / (time.perf_counter() - began)
 
     def write(number: int) -> tuple[str, str, bytes]:
         body = b'{"role":"user","content":"Turn %d, alone in its request."}' % number
-        return "POST", "/v1/sessions/demo-single/turns", body
+        return "POST", f"/v1/sessions/demo-single-{number % SESSIONS}/turns", body
 
     def read(number: int) -> tuple[str, str, bytes]:
-        return "GET", f"/v1/sessions/demo-bulk-{number % 50}/turns?limit=20", b""
+        return "GET", f"/v1/sessions/demo-bulk-{number % SESSIONS}/turns?limit=20", b""
 
     return [
         Rate("load, 1,000 turns a request", loaded, "turns/s"),

@@ -79,12 +79,12 @@ class Show:
         if answer["summary"]:
             note = f"summary up to turn {answer['summary']['to_version']}, {note}"
         if left_out:
-            note += f"; left out: {left_out['from_version']} to {left_out['to_version']}"
+            note += f"; turns {left_out['from_version']} to {left_out['to_version']} left out"
         self._section(title, Text("\n".join(_cut(lines))), _cut(lines), note)
 
     def rates(self, rates: Sequence[Rate]) -> None:
         """The figures, and what they are worth."""
-        self.heading("Rates reached here (one Python client on the same machine; `make bench` measures properly)")
+        self.heading("Rates here, with the client on the same machine (`make bench` measures properly)")
         for rate in rates:
             value = f"{rate.value:,.1f}" if rate.value < 100 else f"{rate.value:,.0f}"
             self._screen.say(f"  {value:>8} {rate.unit:<9} {rate.name}")

@@ -37,9 +37,8 @@ def line_of(event: Event) -> EventLine:
     at = datetime.fromtimestamp(event.recorded_at_us / 1_000_000, UTC).strftime("%H:%M:%S")
     who, text = _said(event, payload)
     session = event.session_id if event.tenant == "default" else f"{event.tenant}/{event.session_id}"
-    return EventLine(
-        at, event.position, one_line(session), one_line(who), one_line(text), STYLES.get(event.type, "dim")
-    )
+    shown = one_line(text if len(text) <= TEXT_CHARS else text[: TEXT_CHARS - 1] + "…")
+    return EventLine(at, event.position, one_line(session), one_line(who), shown, STYLES.get(event.type, "dim"))
 
 
 def content_text(content: str | list[dict[str, Any]]) -> str:

@@ -22,13 +22,18 @@ class Screen:
         self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
     def say(self, text: str | Text = "", style: str | None = None) -> None:
-        """A line for people; nothing when the output is for machines. Lines are not broken: terminals do that."""
+        """A line for people, none when the output is for machines. Broken at words on a terminal, else left whole."""
         if not self.as_json:
-            self.out.print(text, style=style, soft_wrap=True)
+            self.out.print(text, style=style, soft_wrap=not self.out.is_terminal)
+
+    def verbatim(self, text: str) -> None:
+        """Text for people to copy: never broken."""
+        if not self.as_json:
+            self.out.print(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line for people on standard error."""
-        self.err.print(text, style="yellow", soft_wrap=True)
+        self.err.print(text, style="yellow", soft_wrap=not self.err.is_terminal)
 
     def fact(self, value: Mapping[str, Any]) -> None:
         """An object for machines; nothing when the output is for people."""

@@ -88,7 +88,7 @@ class Story:
         ):
             self._screen.say(f"  {label:<12} {value}")
         self._screen.say(Text(f"ready in {took_s:.1f} s; it listens on this machine only", style="green"))
-        self._screen.say(_try_it(url))
+        self._screen.verbatim(_try_it(url))
 
 
 def told_as(event: str, facts: dict[str, object]) -> str | Text | None:

@@ -1,16 +1,21 @@
 """`turnlog verify`: every hash and every read model, recomputed from the log and compared."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from turnlog_cli import addresses
+from turnlog_cli.escape import one_line
 from turnlog_cli.progress import Meter
 from turnlog_cli.rebuilding import view_writer
 from turnlog_cli.screen import Screen, count, marked
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_projector.rebuild import Progress
-from turnlog_projector.verify import VerifyReport, verify
+from turnlog_projector.verify import Difference, VerifyOptions, VerifyReport, verify
 from turnlog_runtime.settings import SharedSettings
+
+SHOWN_OF_A_KIND = 5
 
 
 def verify_log(settings: SharedSettings, data_dir: Path, log: str, screen: Screen) -> int:
@@ -37,6 +42,17 @@ async def run_verify(
         await store.close()
 
 
+def few_of_each(differences: Sequence[Difference]) -> list[Difference]:
+    """The first few of each kind: when all read models are behind, one line for each would hide everything else."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for difference in differences:
+        seen[difference.what] += 1
+        if seen[difference.what] <= SHOWN_OF_A_KIND:
+            shown.append(difference)
+    return shown
+
+
 def _report(report: VerifyReport, screen: Screen) -> None:
     screen.fact(
         {
@@ -58,11 +74,16 @@ def _report(report: VerifyReport, screen: Screen) -> None:
             screen.say(f"  {count(report.absent, 'session')} not in Redis: their reads come from PostgreSQL")
         return
     screen.say(marked("✗", "red", f"{count(report.differing, 'difference')} ({checked})"))
-    for difference in report.differences:
-        screen.say(f"  {difference.where}: {difference.what}")
-        screen.say(f"    expected {difference.expected}\n    found    {difference.found}", style="dim")
-    if report.differing > len(report.differences):
-        screen.say(f"  … and {report.differing - len(report.differences):,} more")
+    shown = few_of_each(report.differences)
+    for difference in shown:
+        screen.say(f"  {one_line(difference.where)}: {difference.what}")
+        screen.say(
+            f"    expected {one_line(difference.expected)}\n    found    {one_line(difference.found)}", style="dim"
+        )
+    if report.differing > len(shown):
+        screen.say(
+            f"  … and {report.differing - len(shown):,} more; --json lists up to {VerifyOptions().differences_max}"
+        )
     screen.say(
         "Read models that differ are made anew by `turnlog rebuild`. A hash that differs means that history was\n"
         "changed in PostgreSQL itself: restore it from a backup, and find out who could."

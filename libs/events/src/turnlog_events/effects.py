@@ -5,20 +5,18 @@ verification: they cannot disagree about what an event means.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.payloads import MemorySummarized, TurnsRetracted
 from turnlog_events.tokens import count_tokens_many
-from turnlog_events.turn_view import counted_texts, tokens_beside, turn_view
+from turnlog_events.turn_view import counted_texts, turn_view
 from turnlog_events.upcast import payload_of
 
 
-@dataclass(frozen=True, slots=True)
-class AddTurn:
+class AddTurn(NamedTuple):
     """A turn becomes visible. `view` is its JSON as served."""
 
     version: int
@@ -29,16 +27,14 @@ class AddTurn:
     user_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HideTurns:
+class HideTurns(NamedTuple):
     """Turns from..to (inclusive) vanish, and with them every summary that covers any of them."""
 
     from_version: int
     to_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddSummary:
+class AddSummary(NamedTuple):
     """A summary of from..to replaces the summaries it covers. `body` is the JSON as stored in the read model:
     the event's payload with `event_id`, `position` and `recorded_at` before it."""
 
@@ -69,22 +65,22 @@ class Draft:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.texts: list[str] = []
-        self._parts: list[tuple[Event, dict[str, Any], int]] = []
+        self._parts: list[tuple[Event, dict[str, Any], int, int]] = []
         for event in events:
             payload = payload_of(event)
-            texts = counted_texts(payload) if event.type == ev.TURN_STORED else []
+            texts, beside = counted_texts(payload) if event.type == ev.TURN_STORED else ([], 0)
             self.texts += texts
-            self._parts.append((event, payload, len(texts)))
+            self._parts.append((event, payload, len(texts), beside))
 
     def effects(self, counts: Sequence[int]) -> list[Effect]:
         """What each event does, in order, given the tokens of each of `texts`."""
         left = iter(counts)
-        return [_effect(event, payload, sum(islice(left, texts))) for event, payload, texts in self._parts]
+        return [_effect(event, payload, sum(islice(left, n), beside)) for event, payload, n, beside in self._parts]
 
 
 def _effect(event: Event, payload: dict[str, Any], tokens: int) -> Effect:
     if event.type == ev.TURN_STORED:
-        return _add_turn(event, payload, tokens + tokens_beside(payload))
+        return _add_turn(event, payload, tokens)
     if event.type == ev.TURNS_RETRACTED:
         retracted = TurnsRetracted.from_json(payload)
         return HideTurns(retracted.from_version, retracted.to_version)

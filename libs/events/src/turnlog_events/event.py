@@ -75,4 +75,4 @@ def rfc3339(us: int) -> str:
     """Microseconds since 1970 UTC as RFC 3339 with microseconds, e.g. `2026-11-23T18:47:20.000123Z`.
 
     Cached: all events of one commit share their time."""
-    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds")[:-6] + "Z"

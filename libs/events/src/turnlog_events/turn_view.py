@@ -40,21 +40,17 @@ def version_of(view: bytes) -> int:
 
 def turn_tokens(payload: Mapping[str, Any]) -> int:
     """Tokens of one turn as a chat message: its text, name and tool calls, plus `TOKENS_PER_MESSAGE`."""
-    texts = counted_texts(payload)
-    return sum(map(count_tokens, texts)) + tokens_beside(payload)
+    texts, beside = counted_texts(payload)
+    return sum(map(count_tokens, texts), beside)
 
 
-def counted_texts(payload: Mapping[str, Any]) -> list[str]:
-    """The texts of a turn whose tokens count."""
+def counted_texts(payload: Mapping[str, Any]) -> tuple[list[str], int]:
+    """The texts of a turn whose tokens count, and how many tokens it has beside them."""
     content = payload["content"]
-    texts = [content if isinstance(content, str) else orjson.dumps(content).decode()]
+    texts, beside = [content if isinstance(content, str) else orjson.dumps(content).decode()], TOKENS_PER_MESSAGE
     if name := payload.get("name"):
         texts.append(name)
+        beside += 1
     if calls := payload.get("tool_calls"):
         texts.append(orjson.dumps(calls).decode())
-    return texts
-
-
-def tokens_beside(payload: Mapping[str, Any]) -> int:
-    """Tokens of a turn that are in none of its `counted_texts`."""
-    return TOKENS_PER_MESSAGE + (1 if payload.get("name") else 0)
+    return texts, beside

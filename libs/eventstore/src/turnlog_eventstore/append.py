@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from turnlog_events.event import Event, NewEvent
+from turnlog_eventstore.known_members import KnownMembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +78,22 @@ def newly_stored(request: AppendRequest, stored: Stored) -> list[Event]:
     ]
 
 
-def parameters(log: str, requests: Sequence[AppendRequest]) -> tuple[Any, ...]:
+def parameters(log: str, requests: Sequence[AppendRequest], members: KnownMembers) -> tuple[Any, ...]:
     """The arguments of `sql/append.sql`."""
     sessions: dict[SessionKey, int] = {}
+    opened = 0
     rows: list[tuple[Any, ...]] = []
     for number, request in enumerate(requests, 1):
         first = request.events[0]
         session = sessions.setdefault((first.tenant, first.session_id), len(sessions) + 1)
         for event in request.events:
+            is_first = session > opened
+            opened = max(opened, session)
             rows.append(
                 (
                     number,
                     session,
+                    is_first,
                     request.expected_version,
                     event.event_id,
                     event.type,
@@ -100,6 +105,7 @@ def parameters(log: str, requests: Sequence[AppendRequest]) -> tuple[Any, ...]:
                     event.trace,
                     event.agent_id,
                     event.user_id,
+                    members.may_be_new(event),
                     event.payload,
                     event.payload_sha256,
                 )

@@ -10,9 +10,10 @@ from typing import Any
 
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
-from turnlog_eventstore.append import Appended, AppendRequest, parameters, results
+from turnlog_eventstore.append import Appended, AppendRequest, Stored, parameters, results
 from turnlog_eventstore.connections import Connections, StoreSettings
 from turnlog_eventstore.errors import StatementFailed, UnknownLog
+from turnlog_eventstore.known_members import KnownMembers
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings, leadership
 from turnlog_eventstore.statements import statement
 
@@ -55,6 +56,7 @@ class Store:
         self._dsn = dsn
         self._connections = connections
         self._leadership_settings = leadership_settings
+        self._members = KnownMembers()
 
     @classmethod
     async def open(
@@ -78,14 +80,18 @@ class Store:
         No (tenant, session, key) may stand in `requests` twice. Raises `StoreUnavailable` (nothing stored),
         `OutcomeUnknown` (retry with the same keys), `UnknownLog`, or `StatementFailed`.
         """
-        arguments = parameters(log, requests)
+        arguments = parameters(log, requests, self._members)
         try:
             rows = await self._connections.write(lambda c: c.fetch(statement("append"), *arguments), deadline_s)
         except StatementFailed as error:
             if error.sqlstate == _UNDEFINED_OBJECT:
                 raise UnknownLog(log) from None
             raise
-        return results(log, requests, rows)
+        appended = results(log, requests, rows)
+        for request, result in zip(requests, appended, strict=True):
+            if isinstance(result, Stored):
+                self._members.learn(request.events)
+        return appended
 
     async def read_after(self, log: str, position: int, limit: int) -> list[Event]:
         """Up to `limit` events after `position`, contiguous and in order."""

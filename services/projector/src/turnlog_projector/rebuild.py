@@ -27,9 +27,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RebuildOptions:
-    """`batch_events` are read and written at a time, at most `batch_bytes` of payload in one write."""
+    """`page_events` are read at a time, `batch_events` of at most `batch_bytes` of payload written."""
 
-    batch_events: int = 2_000
+    page_events: int = 2_000
+    batch_events: int = 8_000
     batch_bytes: int = 4 * 1024 * 1024
     switch_rounds: int = 200
     compare_rounds: int = 20
@@ -134,8 +135,10 @@ class _Build:
     async def catch_up(self) -> None:
         """Apply the log up to where it ends."""
         head = (await self.store.head(self.writer.log)).position
-        read = ahead(pages(self.store, self.writer.log, self.position, self.options.batch_events))
-        made = ahead(with_effects(read, self.options.batch_events, self.options.batch_bytes))
+        options = self.options
+        page_events = min(options.page_events, options.batch_events)
+        read = ahead(pages(self.store, self.writer.log, self.position, page_events))
+        made = ahead(with_effects(read, options.batch_events, options.batch_bytes))
         async with aclosing(made):
             async for events, known in made:
                 await self._applier.apply(events, known)

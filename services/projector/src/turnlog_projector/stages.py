@@ -44,11 +44,23 @@ async def pages(log: Log, name: str, after: int, page_events: int) -> AsyncGener
 async def with_effects(
     source: AsyncGenerator[list[Event], None], most_events: int, most_bytes: int
 ) -> AsyncGenerator[Portion, None]:
-    """Portions of the pages with their effects."""
+    """The pages with their effects, put together to portions: a write costs by partition and session more than by
+    event."""
+    gathered: list[Event] = []
+    known: list[Arguments] = []
+    size = 0
     async with aclosing(source):
         async for page in source:
             for events in portions(page, most_events, most_bytes):
-                yield events, await arguments_of(events)
+                more = sum(len(event.payload) for event in events)
+                if gathered and (len(gathered) + len(events) > most_events or size + more > most_bytes):
+                    yield gathered, known
+                    gathered, known, size = [], [], 0
+                gathered += events
+                known += await arguments_of(events)
+                size += more
+    if gathered:
+        yield gathered, known
 
 
 async def arguments_of(events: Sequence[Event]) -> list[Arguments]:

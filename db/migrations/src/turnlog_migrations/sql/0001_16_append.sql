@@ -14,6 +14,7 @@ create function turnlog.append(
     s_session_id text[],
     e_request integer[],      -- per event: number of its request, ascending
     e_session integer[],      -- per event: which of the sessions above (1-based)
+    e_first boolean[],        -- per event: whether it is the first of its session in the batch
     e_expected bigint[],      -- per event: its request's expected version, or null
     e_event_id uuid[],
     e_type text[],
@@ -25,6 +26,7 @@ create function turnlog.append(
     e_trace text[],
     e_agent_id text[],
     e_user_id text[],
+    e_new_member boolean[],   -- per event: whether its agent or user may be new to the session
     e_payload bytea[],
     e_payload_sha256 bytea[]
 ) returns table (
@@ -43,7 +45,8 @@ declare
     last_position bigint;
     last_hash bytea;
     now_us bigint;
-    heads bigint[];
+    heads bigint[] := array_fill(0::bigint, array[cardinality(s_tenant)]);
+    new_members boolean := true = any (e_new_member);
     e record;
     current_request integer := 0;
     verdict text;
@@ -55,33 +58,32 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtextextended('turnlog.log/' || p_log, 0));
 
-    perform from turnlog.logs l where l.log = p_log;
+    select coalesce(x.position, 0), coalesce(x.chain_hash, decode(repeat('00', 32), 'hex'))
+    into last_position, last_hash
+    from turnlog.logs l
+    left join lateral (
+        select y.position, y.chain_hash from turnlog.events y
+        where y.log = l.log order by y.log desc, y.position desc limit 1
+    ) x on true
+    where l.log = p_log;
     if not found then
         raise exception 'log % does not exist', p_log using errcode = 'undefined_object';
     end if;
-
-    select x.position, x.chain_hash into last_position, last_hash
-    from turnlog.events x where x.log = p_log order by x.position desc limit 1;
-    last_position := coalesce(last_position, 0);
-    last_hash := coalesce(last_hash, decode(repeat('00', 32), 'hex'));
     now_us := (extract(epoch from clock_timestamp()) * 1000000)::bigint;
-
-    select array_agg(coalesce(h.version, 0) order by s.no) into heads
-    from unnest(s_tenant, s_session_id) with ordinality as s (tenant, session_id, no)
-    left join lateral (
-        select x.version from turnlog.events x
-        where x.tenant = s.tenant and x.session_id = s.session_id and x.version is not null
-        order by x.version desc limit 1
-    ) h on true;
 
     for e in
         select u.*, x.position as x_position, x.version as x_version, x.recorded_at_us as x_recorded_at_us,
                x.event_id as x_event_id, x.chain_hash as x_chain_hash,
+               case when u.first then coalesce((
+                   select h.version from turnlog.events h
+                   where h.tenant = s_tenant[u.session] and h.session_id = s_session_id[u.session]
+                     and h.version is not null
+                   order by h.tenant desc, h.session_id desc, h.version desc limit 1), 0) end as head,
                count(x.position) over w as known, count(*) over w as size,
                bool_or(x.payload_sha256 <> u.payload_sha256 or x.type <> u.type) over w as conflicts
-        from unnest(e_request, e_session, e_expected, e_event_id, e_type, e_schema_version, e_takes_version, e_key,
+        from unnest(e_request, e_session, e_first, e_expected, e_event_id, e_type, e_schema_version, e_takes_version, e_key,
                     e_causation_id, e_correlation_id, e_trace, e_payload_sha256) with ordinality
-            as u (request, session, expected, event_id, type, schema_version, takes_version, key,
+            as u (request, session, first, expected, event_id, type, schema_version, takes_version, key,
                   causation_id, correlation_id, trace, payload_sha256, no)
         left join lateral (
             select y.position, y.version, y.recorded_at_us, y.event_id, y.payload_sha256, y.type, y.chain_hash
@@ -93,6 +95,9 @@ begin
         order by u.request, u.no
     loop
         n := n + 1;
+        if e.first then
+            heads[e.session] := e.head;
+        end if;
         if e.request <> current_request then
             current_request := e.request;
             verdict := case
@@ -142,6 +147,7 @@ begin
             event_id := e.event_id;
             chain_hash := last_hash;
             if version = 1 then
+                new_members := true;
                 insert into turnlog.sessions (tenant, session_id, log, position, created_at_us)
                 values (s_tenant[e.session], s_session_id[e.session], p_log, last_position, now_us);
             end if;
@@ -164,6 +170,10 @@ begin
         as u (position, version, hash, session, event_id, type, schema_version, key,
               causation_id, correlation_id, trace, agent_id, payload, payload_sha256)
     where u.position is not null;
+
+    if not new_members then
+        return;
+    end if;
 
     insert into turnlog.session_agents (tenant, session_id, agent_id, position, seen_at)
     select distinct on (s.tenant, s.session_id, u.agent_id) s.tenant, s.session_id, u.agent_id, s.position, u.position

@@ -1,0 +1,95 @@
+"""What the load consists of: plausible turns, as request bytes and as events. Pure; the same for the same arguments."""
+
+import random
+from collections.abc import Sequence
+from functools import cache
+
+from turnlog_events.canonical import canonical
+from turnlog_events.event import TURN_STORED, NewEvent
+from turnlog_events.hashing import payload_hash
+from turnlog_events.ids import new_id
+
+CONTENT_CHARS = 250
+_WORDS = (
+    "about after again always and another answer because before book bring call change city coffee could day dinner "
+    "early evening family flight friend from garden give hotel house idea invoice is just keep know last later letter "
+    "light like little long maybe meeting moment money month morning never next night now office often open order "
+    "people phone place plan please project question quick ready reason remember report right room say school see "
+    "send should simple small some soon start still story street summer table talk team tell thank thing think "
+    "ticket time today tomorrow train travel try until very visit wait want water week weekend when where which work "
+    "write year yesterday Alice Berlin Friday Monday Oslo Paris"
+).split()
+
+
+@cache
+def contents(count: int = 512) -> tuple[str, ...]:
+    """Texts of about `CONTENT_CHARS` characters in short sentences, so that tokens and summaries cost what they do."""
+    chance = random.Random(7)
+    texts = []
+    for _ in range(count):
+        text = ""
+        while len(text) < CONTENT_CHARS - 40:
+            sentence = " ".join(chance.choice(_WORDS) for _ in range(chance.randint(6, 12)))
+            text += sentence[0].upper() + sentence[1:] + ". "
+        texts.append(text.strip())
+    return tuple(texts)
+
+
+def turn_json(number: int, turn_id: str) -> bytes:
+    """A turn as a client sends it."""
+    texts = contents()
+    role = "assistant" if number % 2 else "user"
+    text = texts[number % len(texts)]
+    return f'{{"role":"{role}","content":"{text}","agent_id":"travel","user_id":"ana","turn_id":"{turn_id}"}}'.encode()
+
+
+def post(path: str, body: bytes) -> bytes:
+    """A POST as bytes on the wire, on a connection that stays open."""
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def get(path: str) -> bytes:
+    """A GET as bytes on the wire."""
+    return f"GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode()
+
+
+def single_posts(prefix: str, sessions: int, count: int) -> list[bytes]:
+    """Requests to store one turn each, every id new, spread over the sessions."""
+    chance = random.Random(prefix)
+    return [
+        post(f"/v1/sessions/{prefix}-{chance.randrange(sessions)}/turns", turn_json(n, f"{prefix}.{n}"))
+        for n in range(count)
+    ]
+
+
+def many_posts(prefix: str, sessions: int, count: int, turns: int) -> list[bytes]:
+    """Requests to store `turns` turns each."""
+    made = []
+    for n in range(count):
+        body = b'{"turns":[' + b",".join(turn_json(n + t, f"{prefix}.{n}.{t}") for t in range(turns)) + b"]}"
+        made.append(post(f"/v1/sessions/{prefix}-{n % sessions}/turns", body))
+    return made
+
+
+def reads(prefix: str, sessions: int, limit: int) -> list[bytes]:
+    """Requests for the recent turns of every session, shuffled."""
+    made = [get(f"/v1/sessions/{prefix}-{n}/turns?limit={limit}") for n in range(sessions)]
+    random.Random(prefix).shuffle(made)
+    return made
+
+
+def events(session_id: str, prefix: str, numbers: Sequence[int]) -> tuple[NewEvent, ...]:
+    """The events that the same turns become, for appending without HTTP."""
+    texts = contents()
+    made = []
+    for n in numbers:
+        fields = {"role": "assistant" if n % 2 else "user", "content": texts[n % len(texts)]}
+        payload = canonical(fields | {"agent_id": "travel", "user_id": "ana"})
+        made.append(
+            NewEvent(
+                "default", session_id, TURN_STORED, f"{prefix}.{n}", payload, payload_hash(payload), new_id(),
+                agent_id="travel", user_id="ana",
+            )
+        )  # fmt: skip
+    return tuple(made)

@@ -1,0 +1,48 @@
+"""What the load generator is told and what it answers: one JSON line each way."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+Kind = Literal["single", "many", "read", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
+    at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the sessions and turns."""
+
+    kind: Kind
+    port: int
+    concurrency: int
+    seconds: float
+    warm_s: float
+    prefix: str
+    sessions: int = 200
+    per_s: float = 0.0
+    turns: int = 1
+    limit: int = 20
+
+    def line(self) -> bytes:
+        """As one line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an order. `per_s` are answers within the counted time; `accepted` all answers of status 2xx, also
+    before and after it; `failed` counts the others by status; `off_redis` answers that did not come from Redis;
+    `cpu_share` is the generator's own, 1.0 being one core; `exhausted`: it ran out of prepared requests."""
+
+    per_s: float
+    accepted: int
+    off_redis: int
+    cpu_share: float
+    cpu_us: float
+    exhausted: bool
+    latencies_ms: list[float] = field(default_factory=list)
+    failed: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> bytes:
+        """As one line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
