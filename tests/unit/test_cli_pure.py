@@ -215,7 +215,7 @@ def test_addresses_come_from_settings_first_and_an_owner_only_with_its_own_datab
 
 
 def test_an_address_that_is_none_and_a_file_that_is_not_there_are_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="give one like http://127.0.0.1:8080"):
+    with pytest.raises(CommandError, match="give one like http"):
         addresses.api_url("ftp://x", tmp_path)
     with pytest.raises(CommandError, match="cannot be read"):
         import_file(str(tmp_path / "absent.jsonl"), "http://127.0.0.1:1", Screen())
@@ -261,6 +261,8 @@ def test_a_lag_is_told_in_words_and_a_consumer_ahead_of_the_log_is_wrong() -> No
     assert lag("x", "checkpoint", 5, 5, "wait").state is State.OK
     behind = lag("x", "checkpoint", 5, 1_005, "wait")
     assert (behind.state, behind.text) == (State.NOTE, "checkpoint at position 5 of 1,005, 1,000 behind")
+    stuck = lag("x", "checkpoint", 5, 6, "look", moves=False)
+    assert (stuck.state, stuck.advice) == (State.BAD, "look")
     assert lag("x", "checkpoint", 6, 5, "wait").state is State.BAD
 
 

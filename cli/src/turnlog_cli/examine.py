@@ -1,6 +1,8 @@
 """Looks at each server and tells what it found; no exception of a server leaves here."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 import asyncpg
@@ -15,10 +17,11 @@ from turnlog_cli.findings import Finding, State, away, lag
 from turnlog_cli.rebuilding import view_writer
 from turnlog_eventstore import LogHead, SchemaMissing, Store, StoreError, StoreSettings, UnknownLog
 from turnlog_runtime.settings import SharedSettings
-from turnlog_views import ViewsError
+from turnlog_views import ViewsError, ViewWriter
 
 COMPRESSOR = "compressor"
 """The name of the compressor's checkpoint (`turnlog_compressor.compressor.CONSUMER`; importing it costs a second)."""
+STILL_S = 3.0
 _DURABLE = (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))
 
 
@@ -46,7 +49,7 @@ async def postgres(found: Addresses, settings: SharedSettings, log: str) -> tupl
     store = await Store.open(found.database_url, StoreSettings(pool_connections=1, role=settings.database_role))
     try:
         head = await store.head(log)
-        done = await store.checkpoint(log, COMPRESSOR)
+        done, moves = await watched(lambda: store.checkpoint(log, COMPRESSOR), head.position)
     except SchemaMissing:
         return None, [Finding("PostgreSQL", State.BAD, "holds no schema of Turnlog", "run `turnlog migrate`")]
     except UnknownLog:
@@ -58,8 +61,8 @@ async def postgres(found: Addresses, settings: SharedSettings, log: str) -> tupl
     findings = await _server(found.database_owner_url)
     text = f"{log} at position {head.position:,} (incarnation {head.incarnation[:12]})"
     findings.append(Finding("log", State.OK, text, facts={"position": head.position, "incarnation": head.incarnation}))
-    advice = "it is at work, or see logs/compressor.log"
-    findings.append(lag("compressor", "checkpoint", done, head.position, advice))
+    advice = "it catches up" if moves else "see logs/compressor.log; without `up`, start the compressor"
+    findings.append(lag("compressor", "checkpoint", done, head.position, advice, moves=moves))
     return head, findings
 
 
@@ -97,8 +100,9 @@ async def nats_server(url: str, head: LogHead | None) -> list[Finding]:
         findings = [Finding("NATS", State.OK, f"{version}, JetStream", facts={"version": version})]
         if head is not None:
             name = StreamName(head.log, head.incarnation)
-            advice = "the relay is at work, or see logs/api.log"
-            findings.append(lag("stream", name.stream, await bus.last_sequence(name), head.position, advice))
+            last, moves = await watched(lambda: bus.last_sequence(name), head.position)
+            advice = "the relay catches up" if moves else "see logs/api.log; without `up`, start ingest"
+            findings.append(lag("stream", name.stream, last, head.position, advice, moves=moves))
     except StreamMissing:
         text = "the log has no stream yet; followers read PostgreSQL"
         findings.append(Finding("stream", State.NOTE, text, "the relay makes it when `turnlog up` or ingest runs"))
@@ -128,6 +132,7 @@ async def _read_models(url: str, log: str, head: LogHead) -> list[Finding]:
     writer = view_writer(url, log)
     try:
         await writer.open(head.incarnation)  # sees to it that the functions are there
+        reached, moves = await watched(lambda: _lowest(writer), head.position)
         partitions = await writer.partitions()
         run_id = writer.run_id
     except ViewsError as error:
@@ -136,11 +141,26 @@ async def _read_models(url: str, log: str, head: LogHead) -> list[Finding]:
         await writer.close()
     generations = sorted({partition.generation for partition in partitions})
     what = f"generation {generations[-1]}"
-    advice = "the projector is at work, or see logs/projector.log"
-    found = lag("read models", what, min(p.checkpoint for p in partitions), head.position, advice)
+    advice = "the projector catches up" if moves else "see logs/projector.log; without `up`, start the projector"
+    found = lag("read models", what, reached, head.position, advice, moves=moves)
     unready = sum(partition.run_id != run_id for partition in partitions)
     found.facts.update(generations=generations, partitions=len(partitions), unready_partitions=unready)
     if unready and found.state is State.OK:
         text = f"{what}: {unready} of {len(partitions)} partitions are not complete; PostgreSQL answers for them"
         return [Finding("read models", State.NOTE, text, advice, found.facts)]
     return [found]
+
+
+async def _lowest(writer: ViewWriter) -> int:
+    return min(partition.checkpoint for partition in await writer.partitions())
+
+
+async def watched(position_of: Callable[[], Awaitable[int]], head: int) -> tuple[int, bool]:
+    """A consumer's position, and whether it moves: one that is behind is looked at again until it does, or for
+    `STILL_S` seconds."""
+    first = position = await position_of()
+    deadline = time.monotonic() + STILL_S
+    while first < head and position == first and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+        position = await position_of()
+    return position, position > first or first >= head

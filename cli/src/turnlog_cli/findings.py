@@ -24,8 +24,9 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def lag(subject: str, what: str, position: int, head: int, advice: str) -> Finding:
-    """How far a consumer of the log is. One that is ahead of the log is as wrong as one that stays behind."""
+def lag(subject: str, what: str, position: int, head: int, advice: str, *, moves: bool = True) -> Finding:
+    """How far a consumer of the log is, and whether it moved while it was looked at. One that is ahead of the log is
+    as wrong as one that stays behind."""
     facts = {"position": position, "head": head, "lag": head - position}
     if position == head:
         return Finding(subject, State.OK, f"{what} at position {position:,}, no lag", facts=facts)
@@ -34,6 +35,8 @@ def lag(subject: str, what: str, position: int, head: int, advice: str) -> Findi
         ahead = "PostgreSQL went back to an older state: find out why before anything is written"
         return Finding(subject, State.BAD, text, ahead, facts)
     text = f"{what} at position {position:,} of {head:,}, {head - position:,} behind"
+    if not moves:
+        return Finding(subject, State.BAD, f"{text}, and it does not move", advice, facts)
     return Finding(subject, State.NOTE, text, advice, facts)
 
 

@@ -1,7 +1,9 @@
 """The command line: names, options and help of each command, and the one place that ends a command with an error."""
 
 import io
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,8 +169,17 @@ def main() -> None:
 
         if (end := told(error)) is None:
             raise
-        sys.stderr.write(f"turnlog: {end}\n")
+        sys.stderr.write(_fitting(f"turnlog: {end}") + "\n")
         sys.exit(end.status)
+
+
+def _fitting(text: str) -> str:
+    """The text broken at words to fit the terminal; as it is for a file or a pipe."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = [textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.splitlines()]
+    return "\n".join(lines)
 
 
 def _settings() -> "SharedSettings":

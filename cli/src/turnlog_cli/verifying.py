@@ -85,6 +85,6 @@ def _report(report: VerifyReport, screen: Screen) -> None:
             f"  … and {report.differing - len(shown):,} more; --json lists up to {VerifyOptions().differences_max}"
         )
     screen.say(
-        "Read models that differ are made anew by `turnlog rebuild`. A hash that differs means that history was\n"
+        "Read models that differ are made anew by `turnlog rebuild`. A hash that differs means that history was "
         "changed in PostgreSQL itself: restore it from a backup, and find out who could."
     )

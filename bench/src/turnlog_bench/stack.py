@@ -1,0 +1,180 @@
+"""The system under measurement: real servers in a temporary folder, migrated, and one process per service.
+
+`running` starts and, however it is left, stops everything.
+"""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from turnlog_bench import procfs
+from turnlog_bench.orders import Order, Outcome
+from turnlog_bench.process import MeasureFailed, Process, free_port
+from turnlog_embedded import Servers, start
+from turnlog_eventstore import Store
+from turnlog_migrations import migrate
+from turnlog_views import ViewWriter
+
+LOG = "main"
+FOLLOWERS = ("projector", "compressor")
+SERVICES = ("ingest", "query", *FOLLOWERS)
+CAUGHT_UP_S = 120.0
+Snapshot = dict[str, float]
+
+
+@dataclass
+class Stack:
+    """Running servers and processes. `say` tells the person what is being done."""
+
+    servers: Servers
+    store: Store
+    folder: Path
+    environment: dict[str, str]
+    say: Callable[[str], None]
+    ports: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise `MeasureFailed` when anything died."""
+        for process in self.processes.values():
+            process.check()
+        missing = {"postgres", "nats", "valkey"} - self.servers.pids.keys()
+        if missing:
+            raise MeasureFailed(f"{min(missing)} died")
+
+    async def launch(self, *names: str) -> None:
+        """Start services and wait until they listen."""
+        for name in names:
+            port = self.ports.setdefault(name, free_port())
+            serves_api = name in ("ingest", "query")
+            own = {"TURNLOG_PORT" if serves_api else "TURNLOG_METRICS_PORT": str(port)}
+            await self._spawn(name, [f"turnlog_{name}"], own)
+        for name in names:
+            await self.processes[name].ready(self.ports[name])
+
+    async def launch_tools(self) -> None:
+        """Start the load generator, the yardstick server and the ceiling server."""
+        await self._spawn("load", ["turnlog_bench.load"], {}, piped=True)
+        for name in ("empty", "ceiling"):
+            self.ports[name] = free_port()
+            await self._spawn(name, [f"turnlog_bench.{name}", str(self.ports[name])], {})
+            await self.processes[name].ready(self.ports[name])
+
+    async def _spawn(self, name: str, arguments: list[str], own: dict[str, str], *, piped: bool = False) -> None:
+        log = self.folder / f"{name}.log"
+        self.processes[name] = await Process.start(name, arguments, self.environment | own, log, piped=piped)
+
+    async def retire(self, *names: str) -> None:
+        """Stop services and forget them."""
+        await asyncio.gather(*(self.processes[name].stop() for name in names if name in self.processes))
+        for name in names:
+            self.processes.pop(name, None)
+
+    async def load(self, order: Order) -> Outcome:
+        """Have the generator carry out an order."""
+        import json
+
+        self.check()
+        answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
+        self.check()
+        outcome = Outcome(**json.loads(answer))
+        if outcome.failed:
+            raise MeasureFailed(f"{order.kind} on {order.concurrency} connections: answers {outcome.failed}")
+        return outcome
+
+    def cpu(self) -> Snapshot:
+        """CPU seconds of each server and service so far."""
+        named = {name: process.pid for name, process in self.processes.items() if name in SERVICES}
+        return {name: procfs.cpu_s(pid) for name, pid in (named | self.servers.pids).items()}
+
+    def memory_kib(self) -> Snapshot:
+        """Memory of each server and service now."""
+        named = {name: process.pid for name, process in self.processes.items() if name in SERVICES}
+        return {name: procfs.memory_kib(pid) for name, pid in (named | self.servers.pids).items()}
+
+    def pause_followers(self) -> None:
+        """Take the CPU from the followers while a yardstick is measured."""
+        for name in FOLLOWERS:
+            if name in self.processes:
+                self.processes[name].pause()
+
+    def resume_followers(self) -> None:
+        """Let them go on."""
+        for name in FOLLOWERS:
+            if name in self.processes:
+                self.processes[name].resume()
+
+    async def head(self) -> int:
+        """The position of the newest event."""
+        return (await self.store.head(LOG)).position
+
+    async def projected(self, deadline_s: float = CAUGHT_UP_S) -> float:
+        """Wait until every read model is at the head and readable; how long that took, in seconds."""
+        head = await self.store.head(LOG)
+        writer = ViewWriter(self.servers.redis_url, LOG)
+        await writer.open(head.incarnation)
+
+        async def caught_up() -> bool:
+            partitions = await writer.partitions()
+            return all(p.checkpoint >= head.position and p.run_id == writer.run_id for p in partitions)
+
+        try:
+            return await self.until(caught_up, deadline_s, "the projector to catch up")
+        finally:
+            await writer.close()
+
+    async def quiet(self, deadline_s: float, names: tuple[str, ...] = FOLLOWERS) -> float:
+        """Wait until the named processes use hardly any CPU for half a second; how long that took, in seconds."""
+        last = self.cpu()
+
+        async def is_quiet() -> bool:
+            nonlocal last
+            await asyncio.sleep(0.5)
+            now = self.cpu()
+            used_s = sum(now[name] - last[name] for name in names)
+            last = now
+            return used_s < 0.04
+
+        return await self.until(is_quiet, deadline_s, "the followers to finish their work")
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], deadline_s: float, what: str) -> float:
+        """Wait for a condition; seconds waited. Raises `MeasureFailed` at the deadline."""
+        began = time.monotonic()
+        while not await holds():
+            self.check()
+            if time.monotonic() - began > deadline_s:
+                raise MeasureFailed(f"waited {deadline_s:g} s for {what}")
+            await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def running(say: Callable[[str], None]) -> AsyncIterator[Stack]:
+    """Servers, schema and the bench's own tools; services are started by `Stack.launch`."""
+    async with AsyncExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnlog-bench-", ignore_cleanup_errors=True)))
+        servers = await start(folder / "data")
+        cleanup.push_async_callback(servers.stop)
+        await migrate(servers.postgres_dsn)
+        store = await Store.open(servers.postgres_app_dsn)
+        cleanup.push_async_callback(store.close)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("TURNLOG_")}
+        environment = kept | {
+            "TURNLOG_DATABASE_URL": servers.postgres_app_dsn,
+            "TURNLOG_NATS_URL": servers.nats_url,
+            "TURNLOG_REDIS_URL": servers.redis_url,
+            "TURNLOG_LOG_LEVEL": "warning",
+        }
+        stack = Stack(servers, store, folder, environment, say)
+
+        async def stop_all() -> None:
+            await stack.retire(*stack.processes)
+
+        cleanup.push_async_callback(stop_all)
+        await stack.launch_tools()
+        yield stack
