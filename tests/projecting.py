@@ -98,7 +98,7 @@ async def writing(store: Store, redis_url: str, log: str, **settings: Any) -> As
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until a condition holds; fails after `WAIT_S`."""
     async with asyncio.timeout(WAIT_S):
-        while not await holds():  # noqa: ASYNC110  # the condition lives in another process
+        while not await holds():  # the condition lives in another process
             await asyncio.sleep(0.01)
 
 

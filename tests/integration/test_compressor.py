@@ -102,7 +102,7 @@ class Talk:
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """The first true answer of `condition`; fails after WAIT_S."""
     async with asyncio.timeout(WAIT_S):
-        while not (found := await condition()):  # noqa: ASYNC110 (what is waited for is in PostgreSQL)
+        while not (found := await condition()):
             await asyncio.sleep(0.02)
     return found
 

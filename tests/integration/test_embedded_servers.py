@@ -92,7 +92,7 @@ def lives(pid: int) -> bool:
 async def until_there(path: Path) -> None:
     """Wait for a file that another process makes: nothing else tells when it has got so far."""
     async with asyncio.timeout(WAIT_S):
-        while not path.exists():  # noqa: ASYNC110
+        while not path.exists():
             await asyncio.sleep(0.001)
 
 

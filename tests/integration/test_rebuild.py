@@ -19,17 +19,18 @@ from projecting import (
     turn,
     writing,
 )
+from turnlog_events.effects import effect_of
 from turnlog_events.event import NewEvent
 from turnlog_eventstore import Store
 from turnlog_projector.applier import Applier
-from turnlog_projector.effect_pool import EffectPool
 from turnlog_projector.rebuild import RebuildOptions, rebuild
-from turnlog_projector.stages import pages, with_effects
+from turnlog_projector.stages import ahead, counted, pages, with_effects
 from turnlog_projector.verify import VerifyOptions, verify
 from turnlog_views import ViewWriter
 from turnlog_views.keys import partition_of
 from turnlog_views.link import pack
 from turnlog_views.partitions import Mode, Partition
+from turnlog_views.wire import effect_arguments
 
 SESSIONS = 12
 QUICKLY = VerifyOptions(settle_s=0.2, settle_poll_s=0.05, page_events=7)
@@ -82,19 +83,24 @@ async def test_a_rebuild_is_byte_for_byte_the_live_state(
         assert await reader.session(tenant, log_name, "s3") == before
 
 
-async def test_effects_computed_in_other_processes_are_the_same_and_in_order(
+async def test_the_stages_keep_order_and_compute_the_effect_of_each_event(
     store: Store, log_name: str, tenant: str
 ) -> None:
     await append(store, log_name, conversation(tenant))
+    stages = with_effects(ahead(counted(ahead(pages(store, log_name, 0, 50)), 10**6)), 70, 10**6)
+    made = [(list(events), arguments) async for events, arguments in stages]
+    assert [len(events) for events, _ in made] == [50, 70]
+    assert [event.position for events, _ in made for event in events] == list(range(1, 121))
+    for events, arguments in made:
+        assert arguments == [effect_arguments(event.position, effect_of(event)) for event in events]
 
-    async def made(pool: EffectPool | None) -> list[tuple[list[int], object]]:
-        stages = with_effects(pages(store, log_name, 0, 50), 7, 10**6, pool)
-        return [([event.position for event in events], arguments) async for events, arguments in stages]
 
-    with EffectPool(1) as pool:
-        await pool.submit([])
-        assert pool.ready
-        assert await made(pool) == await made(None)
+async def test_portions_stay_below_their_bytes(store: Store, log_name: str, tenant: str) -> None:
+    await append(store, log_name, conversation(tenant))
+    stages = with_effects(counted(pages(store, log_name, 0, 50), 500), 1000, 500)
+    made = [events async for events, _ in stages]
+    assert sum(map(len, made)) == 120
+    assert all(sum(len(event.payload) for event in events) <= 500 for events in made if len(events) > 1)
 
 
 async def test_a_rebuild_mends_what_was_damaged_and_says_so(

@@ -57,7 +57,8 @@ class MemoryLog:
         for old in self.events:
             if old.key == event.key:
                 same = old.payload_sha256 == event.payload_sha256
-                return Placed(old.key, "main", old.position, None, 0, True, old.event_id, old.chain_hash) if same else None
+                place = Placed(old.key, "main", old.position, None, 0, True, old.event_id, old.chain_hash)
+                return place if same else None
         version = None
         if event.takes_version:
             self.version += 1

@@ -1,13 +1,13 @@
 """From events to changes of partitions: what each partition still lacks, and nothing else."""
 
 import orjson
-from turnlog_projector.effect_pool import arguments_of
 
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.fold import SessionState
 from turnlog_projector.changes import advances, changes_of
 from turnlog_projector.ports import portions
+from turnlog_projector.stages import arguments_of
 from turnlog_projector.verify import differences
 from turnlog_views.keys import partition_of
 from turnlog_views.partitions import Partition
@@ -45,9 +45,9 @@ def test_partitions_that_are_not_given_and_events_without_effect_are_left_out() 
     assert changes_of([asked], ALL) == {}
 
 
-def test_effects_known_before_make_the_same_changes() -> None:
+async def test_effects_known_before_make_the_same_changes() -> None:
     events = [event(1), event(2, type_name=ev.TURNS_RETRACTED, from_version=1, to_version=1), event(3)]
-    assert changes_of(events, ALL, arguments_of(events)) == changes_of(events, ALL)
+    assert changes_of(events, ALL, await arguments_of(events)) == changes_of(events, ALL)
 
 
 def test_only_partitions_that_lag_or_lack_the_stamp_are_moved() -> None:

@@ -6,6 +6,7 @@ the generator can do.
 
 import asyncio
 import sys
+from typing import cast
 
 from turnlog_runtime.lifecycle import run
 
@@ -16,8 +17,7 @@ class Answering(asyncio.Protocol):
     """Answers whatever arrives. The generator's requests fit one read each and never overlap."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is registered as none
 
     def data_received(self, data: bytes) -> None:
         """One request, one answer."""

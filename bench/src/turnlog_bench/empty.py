@@ -1,6 +1,6 @@
 """The yardstick server: FastAPI endpoints that validate and do nothing, served exactly as Turnlog's services are.
 
-    python -m turnlog_bench.empty PORT
+python -m turnlog_bench.empty PORT
 """
 
 import asyncio

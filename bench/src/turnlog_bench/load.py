@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import cast
 
 import uvloop
 
@@ -67,8 +68,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is registered as none
 
     def send(self, began: float) -> None:
         """Write the next request, or end the run when none is left."""
@@ -127,12 +127,14 @@ def requests_of(order: Order) -> Iterator[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
         count = int(MOST_MANY_PER_S * span_s) + order.concurrency
-        return iter(material.many_posts(order.prefix, order.sessions, count, order.turns))
+        return iter(material.many_posts(order.prefix, order.place, order.sessions, count, order.turns))
     if order.kind == "single":
         per_s = order.per_s * 1.1 or MOST_SINGLE_PER_S
-        return iter(material.single_posts(order.prefix, order.sessions, int(per_s * span_s) + order.concurrency))
+        return iter(
+            material.single_posts(order.prefix, order.place, order.sessions, int(per_s * span_s) + order.concurrency)
+        )
     if order.kind == "read":
-        return _for_ever(material.reads(order.prefix, order.sessions, order.limit))
+        return _for_ever(material.reads(order.place, order.sessions, order.limit))
     return _for_ever([material.get("/empty")])
 
 

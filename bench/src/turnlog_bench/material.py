@@ -45,7 +45,9 @@ def turn_json(number: int, turn_id: str) -> bytes:
 
 def post(path: str, body: bytes) -> bytes:
     """A POST as bytes on the wire, on a connection that stays open."""
-    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -54,28 +56,28 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode()
 
 
-def single_posts(prefix: str, sessions: int, count: int) -> list[bytes]:
+def single_posts(prefix: str, place: str, sessions: int, count: int) -> list[bytes]:
     """Requests to store one turn each, every id new, spread over the sessions."""
     chance = random.Random(prefix)
     return [
-        post(f"/v1/sessions/{prefix}-{chance.randrange(sessions)}/turns", turn_json(n, f"{prefix}.{n}"))
+        post(f"/v1/sessions/{place}-{chance.randrange(sessions)}/turns", turn_json(n, f"{prefix}.{n}"))
         for n in range(count)
     ]
 
 
-def many_posts(prefix: str, sessions: int, count: int, turns: int) -> list[bytes]:
+def many_posts(prefix: str, place: str, sessions: int, count: int, turns: int) -> list[bytes]:
     """Requests to store `turns` turns each."""
     made = []
     for n in range(count):
         body = b'{"turns":[' + b",".join(turn_json(n + t, f"{prefix}.{n}.{t}") for t in range(turns)) + b"]}"
-        made.append(post(f"/v1/sessions/{prefix}-{n % sessions}/turns", body))
+        made.append(post(f"/v1/sessions/{place}-{n % sessions}/turns", body))
     return made
 
 
-def reads(prefix: str, sessions: int, limit: int) -> list[bytes]:
+def reads(place: str, sessions: int, limit: int) -> list[bytes]:
     """Requests for the recent turns of every session, shuffled."""
-    made = [get(f"/v1/sessions/{prefix}-{n}/turns?limit={limit}") for n in range(sessions)]
-    random.Random(prefix).shuffle(made)
+    made = [get(f"/v1/sessions/{place}-{n}/turns?limit={limit}") for n in range(sessions)]
+    random.Random(place).shuffle(made)
     return made
 
 

@@ -10,7 +10,7 @@ Kind = Literal["single", "many", "read", "empty"]
 @dataclass(frozen=True, slots=True)
 class Order:
     """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
-    at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the sessions and turns."""
+    at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions."""
 
     kind: Kind
     port: int
@@ -18,6 +18,7 @@ class Order:
     seconds: float
     warm_s: float
     prefix: str
+    place: str
     sessions: int = 200
     per_s: float = 0.0
     turns: int = 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from turnlog_bench.orders import Kind, Order, Outcome
 from turnlog_bench.scale import Scale
 from turnlog_bench.stack import Snapshot, Stack
+from turnlog_events.ids import new_id
 
 
 @dataclass
@@ -51,8 +52,15 @@ async def alternate(stack: Stack, scale: Scale, name: str, ours: Order, other: O
     return series
 
 
-def order(stack: Stack, scale: Scale, kind: Kind, server: str, concurrency: int, prefix: str) -> Order:
-    """An order for one slice at full speed."""
+def order(stack: Stack, scale: Scale, kind: Kind, server: str, concurrency: int, place: str) -> Order:
+    """An order for one slice at full speed. Turn ids begin with an id of their own, so no two orders share any."""
     return Order(
-        kind, stack.ports[server], concurrency, scale.slice_s, scale.warm_s, prefix, sessions=scale.sessions
+        kind,
+        stack.ports[server],
+        concurrency,
+        scale.slice_s,
+        scale.warm_s,
+        prefix=new_id(),
+        place=place,
+        sessions=scale.sessions,
     )

@@ -157,7 +157,9 @@ class Stack:
 async def running(say: Callable[[str], None]) -> AsyncIterator[Stack]:
     """Servers, schema and the bench's own tools; services are started by `Stack.launch`."""
     async with AsyncExitStack() as cleanup:
-        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnlog-bench-", ignore_cleanup_errors=True)))
+        folder = Path(
+            cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnlog-bench-", ignore_cleanup_errors=True))
+        )
         servers = await start(folder / "data")
         cleanup.push_async_callback(servers.stop)
         await migrate(servers.postgres_dsn)

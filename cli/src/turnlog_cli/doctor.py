@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable
 from pathlib import Path
 
+from rich.table import Table
 from rich.text import Text
 
 from turnlog_cli import addresses, examine
@@ -40,9 +41,20 @@ def examine_all(settings: SharedSettings, data_dir: Path, url: str | None, log: 
 
 def _tell(finding: Finding, screen: Screen) -> None:
     mark, style = MARKS[finding.state]
-    screen.say(Text.assemble((f"{mark} ", style), (f"{finding.subject:<12} ", "bold"), finding.text))
-    if finding.advice and finding.state is not State.OK:
-        screen.say(f"  {'':<12} → {finding.advice}")
+    advice = f"→ {finding.advice}" if finding.advice and finding.state is not State.OK else ""
+    if not screen.out.is_terminal:
+        screen.say(f"{mark} {finding.subject:<12} {finding.text}")
+        if advice:
+            screen.say(f"  {'':<12} {advice}")
+        return
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=1, style=style)
+    row.add_column(width=12, style="bold")
+    row.add_column()
+    row.add_row(mark, finding.subject, finding.text)
+    if advice:
+        row.add_row("", "", advice)
+    screen.out.print(row)
 
 
 async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: str) -> list[Finding]:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from turnlog_bus import Bus, BusError, StreamMissing, StreamName
 from turnlog_cli.addresses import Addresses
-from turnlog_cli.findings import Finding, State, away, lag
+from turnlog_cli.findings import Finding, State, away, lag, waiting
 from turnlog_cli.rebuilding import view_writer
 from turnlog_eventstore import LogHead, SchemaMissing, Store, StoreError, StoreSettings, UnknownLog
 from turnlog_runtime.settings import SharedSettings
@@ -49,7 +49,7 @@ async def postgres(found: Addresses, settings: SharedSettings, log: str) -> tupl
     store = await Store.open(found.database_url, StoreSettings(pool_connections=1, role=settings.database_role))
     try:
         head = await store.head(log)
-        done, moves = await watched(lambda: store.checkpoint(log, COMPRESSOR), head.position)
+        done = await store.checkpoint(log, COMPRESSOR)
     except SchemaMissing:
         return None, [Finding("PostgreSQL", State.BAD, "holds no schema of Turnlog", "run `turnlog migrate`")]
     except UnknownLog:
@@ -61,8 +61,7 @@ async def postgres(found: Addresses, settings: SharedSettings, log: str) -> tupl
     findings = await _server(found.database_owner_url)
     text = f"{log} at position {head.position:,} (incarnation {head.incarnation[:12]})"
     findings.append(Finding("log", State.OK, text, facts={"position": head.position, "incarnation": head.incarnation}))
-    advice = "it catches up" if moves else "see logs/compressor.log; without `up`, start the compressor"
-    findings.append(lag("compressor", "checkpoint", done, head.position, advice, moves=moves))
+    findings.append(waiting(done, head.position))
     return head, findings
 
 

@@ -40,6 +40,14 @@ def lag(subject: str, what: str, position: int, head: int, advice: str, *, moves
     return Finding(subject, State.NOTE, text, advice, facts)
 
 
+def waiting(position: int, head: int) -> Finding:
+    """The compressor's checkpoint. It stays before the oldest session that waits for a summary: that is no lag."""
+    if position >= head:
+        return lag("compressor", "checkpoint", position, head, "")
+    text = f"checkpoint at position {position:,} of {head:,}: sessions since then may wait for a summary"
+    return Finding("compressor", State.OK, text, facts={"position": position, "head": head})
+
+
 def away(subject: str, reason: object, advice: str) -> Finding:
     """A server that does not answer."""
     return Finding(subject, State.BAD, f"cannot be reached: {reason}", advice)

@@ -34,7 +34,8 @@ def canonical(value: Any, field: str = "") -> bytes:
         UnicodeEncodeError,
         RecursionError,
     ) as error:
-        raise _located(value, field) or InvalidField(field or "body", f"is not JSON: {error}", "invalid_json") from error
+        unclear = InvalidField(field or "body", f"is not JSON: {error}", "invalid_json")
+        raise _located(value, field) or unclear from error
     if b"\\u0000" in data and (found := _located(value, field)):
         raise found
     return data
@@ -66,7 +67,8 @@ def _located(value: Any, field: str) -> InvalidField | None:
             if found := _located(item, f"{field}.{index}" if field else str(index)):
                 return found
     elif _is_beyond_integers(value):
-        return InvalidField(field or "body", "integers must lie within ±(2^53 − 1); send larger ones as text", "integer_range")
+        fix = "integers must lie within ±(2^53 − 1); send larger ones as text"
+        return InvalidField(field or "body", fix, "integer_range")
     elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return InvalidField(field or "body", "must be a finite number", "not_finite")
     return None

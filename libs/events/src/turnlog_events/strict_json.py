@@ -22,7 +22,10 @@ class ForeignEncoding(InvalidField):
 
 
 def parse(data: bytes, field: str = "body") -> Any:
-    """The JSON value in `data`; `field` is what errors call the whole of it. Raises `ForeignEncoding`, `MalformedJson` or `InvalidField`."""
+    """The JSON value in `data`; `field` is what errors call the whole of it.
+
+    Raises `ForeignEncoding`, `MalformedJson` or `InvalidField`.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and 0 in data[:2]):
         raise ForeignEncoding(field, "must be UTF-8", "unsupported_encoding")
     try:

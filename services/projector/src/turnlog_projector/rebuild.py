@@ -15,7 +15,7 @@ import structlog
 
 from turnlog_projector.applier import Applier, OutOfStep
 from turnlog_projector.ports import Log, Source
-from turnlog_projector.stages import ahead, pages, with_effects
+from turnlog_projector.stages import ahead, counted, pages, with_effects
 from turnlog_views.digests import session_digests, total_digest
 from turnlog_views.partitions import Mode, Partition
 from turnlog_views.writer import ViewWriter
@@ -138,7 +138,8 @@ class _Build:
         options = self.options
         page_events = min(options.page_events, options.batch_events)
         read = ahead(pages(self.store, self.writer.log, self.position, page_events))
-        made = ahead(with_effects(read, options.batch_events, options.batch_bytes))
+        tokens = ahead(counted(read, options.batch_bytes))
+        made = ahead(with_effects(tokens, options.batch_events, options.batch_bytes))
         async with aclosing(made):
             async for events, known in made:
                 await self._applier.apply(events, known)

@@ -1,4 +1,5 @@
-"""The stages of a rebuild: pages of the log, then portions with their effects; each works while the next one does.
+"""The stages of a rebuild: pages of the log, their tokens, portions with their effects; each works while the next one
+does.
 
 `arguments_of` is the live projector's too.
 """
@@ -16,9 +17,11 @@ from turnlog_projector.ports import Log, portions
 from turnlog_views.wire import effect_arguments
 
 T = TypeVar("T")
+Counted = tuple[Sequence[Event], Draft, list[int]]
 Portion = tuple[Sequence[Event], list[Arguments]]
+# Less is counted sooner than a thread has begun.
 _THREAD_FROM_TEXTS = 16
-"""Fewer texts are counted sooner than a thread has begun."""
+_THREAD_FROM_CHARS = 10_000
 
 
 async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
@@ -41,37 +44,49 @@ async def pages(log: Log, name: str, after: int, page_events: int) -> AsyncGener
         after = page[-1].position
 
 
+async def counted(source: AsyncGenerator[list[Event], None], most_bytes: int) -> AsyncGenerator[Counted, None]:
+    """The pages, each cut where it holds more than `most_bytes` of payload, with their tokens counted."""
+    async with aclosing(source):
+        async for page in source:
+            for events in portions(page, len(page), most_bytes):
+                draft = Draft(events)
+                yield events, draft, await _counts_of(draft)
+
+
 async def with_effects(
-    source: AsyncGenerator[list[Event], None], most_events: int, most_bytes: int
+    source: AsyncGenerator[Counted, None], most_events: int, most_bytes: int
 ) -> AsyncGenerator[Portion, None]:
-    """The pages with their effects, put together to portions: a write costs by partition and session more than by
-    event."""
+    """What was counted with its effects, put together to portions: a write costs by partition and session more than
+    by event."""
     gathered: list[Event] = []
     known: list[Arguments] = []
     size = 0
     async with aclosing(source):
-        async for page in source:
-            for events in portions(page, most_events, most_bytes):
-                more = sum(len(event.payload) for event in events)
-                if gathered and (len(gathered) + len(events) > most_events or size + more > most_bytes):
-                    yield gathered, known
-                    gathered, known, size = [], [], 0
-                gathered += events
-                known += await arguments_of(events)
-                size += more
+        async for events, draft, counts in source:
+            more = sum(len(event.payload) for event in events)
+            if gathered and (len(gathered) + len(events) > most_events or size + more > most_bytes):
+                yield gathered, known
+                gathered, known, size = [], [], 0
+            gathered += events
+            known += _arguments(events, draft, counts)
+            size += more
     if gathered:
         yield gathered, known
 
 
 async def arguments_of(events: Sequence[Event]) -> list[Arguments]:
-    """Each event's effect as arguments of `apply`; empty for one without an effect.
-
-    Tokens are counted by a thread, without the interpreter, while all else on the event loop goes on.
-    """
+    """Each event's effect as arguments of `apply`; empty for one without an effect."""
     draft = Draft(events)
-    if len(draft.texts) < _THREAD_FROM_TEXTS:
-        counts = count_tokens_many(draft.texts)
-    else:
-        counts = await asyncio.to_thread(count_tokens_many, draft.texts)
+    return _arguments(events, draft, await _counts_of(draft))
+
+
+async def _counts_of(draft: Draft) -> list[int]:
+    """Counted by a thread, which does not hold the interpreter: all else on the event loop goes on."""
+    if len(draft.texts) < _THREAD_FROM_TEXTS and sum(map(len, draft.texts)) < _THREAD_FROM_CHARS:
+        return count_tokens_many(draft.texts)
+    return await asyncio.to_thread(count_tokens_many, draft.texts)
+
+
+def _arguments(events: Sequence[Event], draft: Draft, counts: Sequence[int]) -> list[Arguments]:
     effects = draft.effects(counts)
     return [effect_arguments(event.position, effect) for event, effect in zip(events, effects, strict=True)]

@@ -1,6 +1,5 @@
 """The read API as one ASGI app: FastAPI for the documented routes, a short cut for the hottest in front."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,7 @@ from turnlog_query.routes_sessions import session_routes
 from turnlog_query.routes_tools import tool_routes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
 from turnlog_runtime.problems import Problem
-
-_ERROR = "turnlog.error"
+from turnlog_runtime.raising import raising
 
 DESCRIPTION = """Reads of Turnlog, the memory log of AI agents: recent turns, rolling summary, context within a token
 budget, live events, and the history for auditors. Errors are `application/problem+json` (RFC 9457) with the member
@@ -37,12 +35,11 @@ def create_app(deps: QueryDeps) -> App:
         redirect_slashes=False,
         exception_handlers={RequestValidationError: _invalid, HTTPException: _passed_on},
     )
-    api.add_middleware(_KeepError)
     routers = (session_routes(deps), audit_routes(deps), tool_routes(deps))
     for router in routers:
         api.include_router(router)
     api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
-    return Edge(FastTurns(deps, _raising(api)), problem_for)
+    return Edge(FastTurns(deps, _without_slashes(raising(api))), problem_for)
 
 
 async def _invalid(request: Request, error: Exception) -> Any:
@@ -54,33 +51,13 @@ async def _passed_on(request: Request, error: Exception) -> Any:
     raise error
 
 
-class _KeepError:
-    """Takes an exception past Starlette's outermost layer, which would answer it in plain text first."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            scope[_ERROR].append(error)
-
-
-def _raising(api: Callable[[Any, Any, Any], Awaitable[None]]) -> App:
-    """The app, raising what `_KeepError` kept."""
+def _without_slashes(api: App) -> App:
+    """The app, refusing ids that hold a slash: the decoded path has lost the difference between a slash in an id and
+    one between parts of the path."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and b"%2f" in (scope.get("raw_path") or b"").lower():
-            # The decoded path has lost the difference between a slash in an id and one between parts of the path.
             raise Problem(422, "invalid_id", "session_id: must not hold a slash", "session_id")
-        kept: list[Exception] = []
-        scope[_ERROR] = kept
         await api(scope, receive, send)
-        if kept:
-            raise kept[0]
 
     return app

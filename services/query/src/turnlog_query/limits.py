@@ -9,7 +9,7 @@ from turnlog_runtime.settings import QuerySettings
 class Limits:
     """Every bound that a deployment may choose (those of the API itself stand in `params.py`)."""
 
-    summary_tokens: int = 1_024
+    summary_tokens: int = 1_100
     """Size of the served summary when the request names none."""
     context_tokens: int = 4_000
     """Size of the served context when the request names none."""
@@ -18,6 +18,8 @@ class Limits:
     poll_first_s: float = 0.002
     poll_last_s: float = 0.05
     """Pauses between looks at a read model that is behind `min_version`: doubled from first to last."""
+    task_settle_s: float = 1.0
+    """How long the answer that a task is done waits for its summary to be readable."""
     page_turns: int = 500
     """Turns per PostgreSQL page."""
     pages_max: int = 20

@@ -66,6 +66,8 @@ class SummaryParams(_Params):
     max_tokens: int | None = Field(
         None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The text's size at most; the default is the deployment's."
     )
+    min_version: MinVersion = 0
+    wait_ms: WaitMs = WAIT_MS_DEFAULT
 
 
 class ContextParams(_Params):

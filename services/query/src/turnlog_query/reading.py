@@ -104,6 +104,18 @@ class Reading:
         """The session's head in Redis; None when Redis cannot say."""
         return await self._views.head(tenant, self._log, session_id) if self._views is not None else None
 
+    async def settle(self, tenant: str, session_id: str, position: int, wait_s: float) -> None:
+        """Wait until Redis shows the session as of `position`, or cannot say (then PostgreSQL answers reads)."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        pause = self._limits.poll_first_s
+        while loop.time() < deadline:
+            head = await self.head(tenant, session_id)
+            if head is None or head.position >= position:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._limits.poll_last_s)
+
     async def pages_before(
         self, tenant: str, session_id: str, frame: Frame, *, after: int, before: int
     ) -> AsyncIterator[Sequence[Turn]]:

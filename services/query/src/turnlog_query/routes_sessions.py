@@ -88,7 +88,7 @@ def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
 
 def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
     @routes.get(
-        "/v1/sessions/{session_id}/summary", summary="Rolling summary", **documented(examples.SUMMARY, 304, 404)
+        "/v1/sessions/{session_id}/summary", summary="Rolling summary", **documented(examples.SUMMARY, 304, 404, 409)
     )
     async def get_summary(
         request: Request,
@@ -99,7 +99,8 @@ def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
         """Text that covers turns 1 to `covered_to`, the turns it was taken from, and each stored summary
         behind it with model, prompt version, range and time. A session without one has an empty text."""
         session = checked_session_id(session_id)
-        answer = await summary_of(deps, tenant_of(request.scope), session, query.max_tokens)
+        at_least = AtLeast(query.min_version, query.wait_ms)
+        answer = await summary_of(deps, tenant_of(request.scope), session, query.max_tokens, at_least)
         return responded(request, answer)
 
     @routes.get(

@@ -7,11 +7,14 @@ from turnlog_events.tokens import ENCODING
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.coverage import Coverage, coverage_of
 from turnlog_query.deps import QueryDeps
+from turnlog_query.reading import ANY, AtLeast
 
 
-async def summary_of(deps: QueryDeps, tenant: str, session_id: str, max_tokens: int | None) -> Answer:
+async def summary_of(
+    deps: QueryDeps, tenant: str, session_id: str, max_tokens: int | None, at_least: AtLeast = ANY
+) -> Answer:
     """The summary within a number of tokens; a session without one gets an empty text that covers nothing."""
-    frame = await deps.reading.frame(tenant, session_id)
+    frame = await deps.reading.frame(tenant, session_id, at_least)
     coverage = coverage_of(frame.nodes, frame.hidden)
     fields = await asyncio.to_thread(summary_fields, coverage, max_tokens or deps.limits.summary_tokens)
     named = {"session_id": session_id, "version": frame.version, "revision": frame.revision, **fields}

@@ -1,4 +1,7 @@
-"""GET /v1/tasks/{task_id}: what became of a compression that was asked for. From PostgreSQL alone."""
+"""GET /v1/tasks/{task_id}: what became of a compression that was asked for, from PostgreSQL.
+
+`done` means readable: the answer waits, bounded, until reads show the summary.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +25,11 @@ async def task_of(deps: QueryDeps, tenant: str, task_id: str) -> Answer:
     requested = next((e for e in events if e.type == ev.COMPRESSION_REQUESTED), None)
     if requested is None:
         raise Problem(404, "task_not_found", f"task {task_id} does not exist", "task_id")
-    return Answer(orjson.dumps(task_fields(task_id, requested, events, started)))
+    fields = task_fields(task_id, requested, events, started)
+    if fields["summary"] is not None:
+        position = fields["summary"]["position"]
+        await deps.reading.settle(tenant, requested.session_id, position, deps.limits.task_settle_s)
+    return Answer(orjson.dumps(fields))
 
 
 def task_fields(task_id: str, requested: Event, events: Sequence[Event], started: bool) -> dict[str, Any]:
