@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import redis.asyncio as redis
 
 from projecting import (
     append,
@@ -222,6 +223,31 @@ async def test_projector_and_reader_survive_a_killed_valkey_by_themselves(
 
         async def back() -> bool:
             return await read_state(reader, tenant, log_name, "s") == await truth(store, tenant, "s")
+
+        await eventually(back)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("loss", ["killed", "flushed"])
+async def test_an_idle_projector_notices_that_valkey_lost_everything(
+    store: Store, own_valkey: Servers, log_name: str, tenant: str, loss: str
+) -> None:
+    """Nothing is appended meanwhile: no write tells it."""
+    url = own_valkey.redis_url
+    async with running(projector_of(store, url, log_name)), reading(store, url) as reader:
+        async with writing(store, url, log_name) as writer:
+            await complete(writer, await append(store, log_name, [turn(tenant, "s", "before")]))
+        if loss == "killed":
+            own_valkey.kill(VALKEY)
+            await own_valkey.start_one(VALKEY)
+        else:
+            client = redis.Redis.from_url(url)
+            await client.flushall()
+            await client.aclose()
+        assert await reader.head(tenant, log_name, "s") is None
+
+        async def back() -> bool:
+            return await reader.head(tenant, log_name, "s") is not None
 
         await eventually(back)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from turnlog_compressor.cover import cover_of
@@ -150,10 +150,12 @@ class Notes(Summariser):
     def __init__(self) -> None:
         super().__init__()
         self.shown: list[str] = []
+        self.most = 0
         self.calls = 0
 
     async def of_turns(self, turns: Sequence[SourceTurn], earlier: Sequence[Node]) -> Summary:
         self.calls += 1
+        self.most = max(self.most, len(turns))
         self.shown += [turn.text for turn in turns]
         assert all(node.to_version < turns[0].version for node in earlier)
         lines = tuple(Line(turn.version, 1.0, f"said-{turn.version}") for turn in turns)
@@ -301,6 +303,18 @@ async def test_a_retraction_remakes_what_it_touched_and_no_more() -> None:
     assert not any("secret-2-" in text for text in notes.shown)
 
 
+async def test_a_summary_wider_than_a_page_is_remade_without_losing_a_turn() -> None:
+    log = MemoryLog()
+    log.say(40)
+    log.summarise_elsewhere(1, 40, level=1)
+    log.retract(3, 3)
+    notes = await compress(log, log.version)
+    check_cover(log, whole=True)
+    assert len(notes.shown) == 39
+    assert notes.most <= SMALL.plan.leaf_turns
+    assert (await compress(log, log.version)).calls == 0
+
+
 async def test_a_session_cleared_whole_is_told_as_empty_and_goes_on() -> None:
     log = MemoryLog()
     log.say(30)
@@ -424,15 +438,17 @@ async def play(operations: Sequence[tuple[object, ...]]) -> None:
 
 
 @given(OPERATIONS)
+@example([("say", 14, 5, 60), ("foreign", 1, 13, 1), ("retract", 1, 0)])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_covers_are_whole_disjoint_and_stable_whatever_happens(operations: list[tuple[object, ...]]) -> None:
     asyncio.run(play(operations))
 
 
-@pytest.mark.parametrize("page", [10, 47])
-def test_a_page_smaller_than_a_window_is_refused(page: int) -> None:
+@pytest.mark.parametrize(("gap", "page"), [(40, 10), (40, 47), (60, 67)])
+def test_a_page_smaller_than_what_a_summary_is_made_of_is_refused(gap: int, page: int) -> None:
     with pytest.raises(ValueError):
-        JobSettings(page_turns=page)
+        JobSettings(PlanSettings(gap_versions=gap), page_turns=page)
+    JobSettings(PlanSettings(gap_versions=gap), page_turns=gap + RunSettings().turns_min)
 
 
 def test_times_of_turns_default_to_when_they_were_stored() -> None:

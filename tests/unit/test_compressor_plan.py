@@ -118,6 +118,31 @@ def test_a_lost_place_whose_sources_are_unknown_is_made_from_its_turns() -> None
     assert steps[-1].sources == tuple(step.key for step in steps[:-1])
 
 
+def test_a_lost_leaf_of_too_many_turns_becomes_level_two_and_stays_so() -> None:
+    given = Given().summary(1, 1, 12).retracted(3, 3)
+    steps = plan(given.cover, NOTHING, SETTINGS)
+    assert places(steps) == [(1, 1, 5, 2), (1, 6, 10, 1), (1, 11, 12, 1), (2, 1, 12, 2)]
+    assert steps[-1].sources == tuple(step.key for step in steps[:-1])
+    given.summary(1, 1, 5, revision=2).summary(1, 6, 10)
+    assert places(plan(given.cover, NOTHING, SETTINGS)) == [(1, 11, 12, 1), (2, 1, 12, 2)]
+    given.summary(1, 11, 12).summary(2, 1, 12, revision=2)
+    assert plan(given.cover, NOTHING, SETTINGS) == []
+
+
+def test_a_lost_leaf_with_as_many_turns_as_a_window_stays_a_leaf() -> None:
+    at_the_limit = Given().summary(1, 1, 9).retracted(3, 3).cover
+    assert places(plan(at_the_limit, NOTHING, SETTINGS)) == [(1, 1, 9, 2)]
+    above = Given().summary(1, 1, 10).retracted(3, 3).cover
+    assert places(plan(above, NOTHING, SETTINGS))[-1] == (2, 1, 10, 2)
+
+
+def test_a_source_of_too_many_turns_gives_its_parts_to_what_was_made_from_it() -> None:
+    given = Given().summary(1, 1, 12).summary(1, 13, 18).summary(2, 1, 18, "id-1", "id-2").retracted(3, 3)
+    steps = plan(given.cover, NOTHING, SETTINGS)
+    assert places(steps) == [(1, 1, 5, 2), (1, 6, 10, 1), (1, 11, 12, 1), (2, 1, 18, 2)]
+    assert steps[-1].sources == (*(step.key for step in steps[:-1]), "summary/1/13-18/1")
+
+
 def test_a_hole_is_filled_in_bounded_stretches() -> None:
     cover = Given().summary(1, 8, 12).cover
     assert places(plan(cover, NOTHING, SETTINGS))[:2] == [(1, 1, 5, 1), (1, 6, 7, 1)]

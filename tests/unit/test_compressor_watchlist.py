@@ -150,6 +150,16 @@ def test_a_job_that_read_ahead_of_the_follower_is_not_counted_twice() -> None:
     assert story.take().version == 23
 
 
+def test_turns_that_a_job_has_covered_already_do_not_make_a_session_due_by_tokens() -> None:
+    story = Story()
+    story.turns("a", 10)
+    story.list.done(story.take(), Left(version=15, turns=0, tokens=0), story.now)
+    story.turns("a", 5, "x" * 4_000)  # versions 11..15, each enough on its own
+    assert story.list.take() is None
+    story.turns("a", 1, "x" * 4_000)
+    assert story.take().reason is Reason.TOKENS
+
+
 def test_the_safe_position_stays_before_the_last_turn_of_what_waits() -> None:
     story = Story()
     story.turns("a", 4)

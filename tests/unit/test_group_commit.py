@@ -15,7 +15,7 @@ from turnlog_eventstore import (
     Stored,
     StoreUnavailable,
 )
-from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings, QueueFull
+from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings, InOrder, QueueFull
 
 
 class Gate:
@@ -179,3 +179,22 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(gate: Gate) -> N
     answer.set_result(stored(batch))
     assert isinstance(await future, Stored)
     await asyncio.wait_for(running, 5)
+
+
+async def test_after_a_passing_failure_the_requests_behind_it_are_refused_and_others_are_not(
+    gate: Gate, start: Start
+) -> None:
+    """Otherwise a retry would put the failed one behind what came after it."""
+    commit = start(GroupCommitSettings(batch_events=2))
+    order = InOrder()
+    first = [commit.submit(request(turn("t", "s")), order) for _ in range(2)]
+    behind = [commit.submit(request(turn("t", "s")), order) for _ in range(2)]
+    other = commit.submit(request(turn("t", "other")))
+    _, _, answer = await gate.take()
+    answer.set_exception(StoreUnavailable("away"))
+    batch, _, answer = await gate.take()
+    assert [r.events[0].session_id for r in batch] == ["other"]
+    answer.set_result(stored(batch))
+    results = await asyncio.gather(*first, *behind, return_exceptions=True)
+    assert [type(r) for r in results] == [StoreUnavailable] * 4
+    assert isinstance(await other, Stored)

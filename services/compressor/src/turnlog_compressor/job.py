@@ -38,14 +38,14 @@ class PlanStuck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """`page_turns` turns are held in memory at a time; it must exceed what fills a window."""
+    """`page_turns` turns are held in memory at a time; it must exceed what one summary is made of."""
 
     plan: PlanSettings = field(default_factory=PlanSettings)
     page_turns: int = 100
 
     def __post_init__(self) -> None:
-        if self.page_turns < self.plan.policy.turns + self.plan.runs.turns_min:
-            raise ValueError("a page must hold more turns than a window")
+        if self.page_turns < self.plan.leaf_turns + self.plan.runs.turns_min:
+            raise ValueError("a page must hold more turns than a window and than a stretch of a hole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,9 @@ class Job:
             return await self._summariser.of_nodes(nodes.of(step.sources), step.level) if step.sources else _EMPTY
         pieces = [p for p in page.pieces if step.from_version <= p.version <= step.to_version]
         visible = visible_ranges(step.from_version, step.to_version, cover.hidden)
-        if len(pieces) < sum(last - first + 1 for first, last in visible):
-            pieces = await self._pieces(visible, self._settings.page_turns)
+        wanted = cover.visible(step.from_version, step.to_version)
+        if len(pieces) < wanted:
+            pieces = await self._pieces(visible, wanted)  # all of them: the plan keeps this below a page
         if not pieces:
             return _EMPTY
         return await self._summariser.of_turns([p.turn for p in pieces], nodes.before(step.from_version))

@@ -25,6 +25,11 @@ class PlanSettings:
     fan_in: int = FAN_IN
     gap_versions: int = 40
 
+    @property
+    def leaf_turns(self) -> int:
+        """The most visible turns that a level-1 summary planned here is made of."""
+        return max(self.policy.turns, self.gap_versions)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -108,25 +113,38 @@ def _restored(draft: _Draft, tile: Tile, settings: PlanSettings) -> list[_Node]:
 
 
 def _remade(draft: _Draft, lost: Mark, settings: PlanSettings) -> _Node:
-    """The same place again: of its sources, those that still hold are used as they are."""
+    """The same place again: of its sources, those that still hold are used as they are. A level-1 summary of more
+    turns than one is made of here (another release, other settings) becomes one of level 2."""
     cover = draft.cover
-    if lost.level == 1 or not cover.visible(lost.from_version, lost.to_version):
+    if not cover.visible(lost.from_version, lost.to_version) or _is_leaf(cover, lost, settings):
         return draft.make(lost.level, lost.from_version, lost.to_version)
+    sources = tuple(node.key for node in _parts(draft, lost, settings))
+    return draft.make(max(lost.level, 2), lost.from_version, lost.to_version, sources)
+
+
+def _is_leaf(cover: Cover, mark: Mark, settings: PlanSettings) -> bool:
+    return mark.level == 1 and cover.visible(mark.from_version, mark.to_version) <= settings.leaf_turns
+
+
+def _parts(draft: _Draft, lost: Mark, settings: PlanSettings) -> list[_Node]:
+    """What a summary with the place of `lost` is rolled up from: its sources, or if they are not known new leaves."""
+    cover = draft.cover
     known = [cover.by_id[source] for source in lost.sources if source in cover.by_id]
     children = [child for child in known if child.level < lost.level and lost.holds(child)]
     told = {v for child in children for v in range(child.from_version, child.to_version + 1)}
     if len(told) < lost.to_version + 1 - lost.from_version:
         stretches = _stretches(lost.from_version, lost.to_version, settings)
-        sources = [_leaf(draft, a, b) for a, b in stretches if cover.visible(a, b)]
-    else:
-        seen = [child for child in children if cover.visible(child.from_version, child.to_version)]
-        sources = [_reused(draft, child, settings) for child in seen]
-    return draft.make(lost.level, lost.from_version, lost.to_version, tuple(node.key for node in sources))
+        return [_leaf(draft, a, b) for a, b in stretches if cover.visible(a, b)]
+    seen = [child for child in children if cover.visible(child.from_version, child.to_version)]
+    return [part for child in seen for part in _reused(draft, child, settings)]
 
 
-def _reused(draft: _Draft, child: Mark, settings: PlanSettings) -> _Node:
-    usable = draft.cover.usable.get(child.place)
-    return _node(usable) if usable else _remade(draft, child, settings)
+def _reused(draft: _Draft, child: Mark, settings: PlanSettings) -> list[_Node]:
+    if usable := draft.cover.usable.get(child.place):
+        return [_node(usable)]
+    if child.level == 1 and not _is_leaf(draft.cover, child, settings):
+        return _parts(draft, child, settings)  # level 2 would not be below that of `lost`
+    return [_remade(draft, child, settings)]
 
 
 def _leaf(draft: _Draft, from_version: int, to_version: int) -> _Node:

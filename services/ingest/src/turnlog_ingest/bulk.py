@@ -5,16 +5,15 @@ the load there: the lines after it are answered as not tried, and the same body 
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
 
 from turnlog_events.errors import InvalidField
 from turnlog_events.event import NewEvent, rfc3339
 from turnlog_events.ids import checked_session_id
 from turnlog_events.strict_json import parse
-from turnlog_eventstore import AppendRequest, OutcomeUnknown, Placed, StoreError
+from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored, StoreError
+from turnlog_ingest.group_commit import InOrder, QueueFull
 from turnlog_ingest.turn_body import json_line, turn_event
-from turnlog_ingest.writes import Fenced, WriteHeaders, Writes
+from turnlog_ingest.writes import Fenced, WriteHeaders, Writes, rejection
 from turnlog_runtime.problems import Problem, problem_of
 
 LINES_MAX = 10_000
@@ -57,40 +56,55 @@ async def load(writes: Writes, tenant: str, body: bytes, headers: WriteHeaders) 
     return b"".join(out)
 
 
+Outcome = InvalidField | Exception | Appended
+
+
 async def _load_window(
     writes: Writes, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
 ) -> tuple[list[bytes], bool]:
-    key, trace = headers.idempotency_key, headers.trace()
-    outcomes: list[InvalidField | asyncio.Task[tuple[Placed, ...]]] = []
+    """The answers of a window's lines, and whether the load stops after it."""
+    outcomes: list[InvalidField | StoreError | Fenced | asyncio.Future[Appended]] = []
+    order = InOrder()
     for number, line in enumerate(lines, first):
         try:
-            event = line_event(tenant, line, number, key, trace)
+            event = line_event(tenant, line, number, headers.idempotency_key, headers.trace())
+            outcomes.append(writes.submit(AppendRequest((event,)), order))
         except InvalidField as error:
             outcomes.append(error)
-            continue
-        outcomes.append(asyncio.ensure_future(writes.append(AppendRequest((event,)))))
-    tasks: Iterable[asyncio.Task[Any]] = [o for o in outcomes if isinstance(o, asyncio.Task)]
-    await asyncio.gather(*tasks, return_exceptions=True)
-    results = [_result(number, outcome) for number, outcome in enumerate(outcomes, first)]
-    return [line for line, _ in results], any(stops for _, stops in results)
+        except (QueueFull, Fenced) as error:
+            order.broken = True
+            outcomes.append(error)
+            break
+    await asyncio.gather(*(o for o in outcomes if isinstance(o, asyncio.Future)), return_exceptions=True)
+    results = [_result(number, _settled(outcome)) for number, outcome in enumerate(outcomes, first)]
+    missing = [_not_tried(number) for number in range(first + len(outcomes), first + len(lines))]
+    return [line for line, _ in results] + missing, any(stops for _, stops in results)
 
 
-def _result(number: int, outcome: "InvalidField | asyncio.Task[tuple[Placed, ...]]") -> tuple[bytes, bool]:
-    """One line's answer, and whether the load stops after this window."""
-    if isinstance(outcome, InvalidField):
-        return _refused(number, problem_of(outcome)), False
+def _settled(outcome: "InvalidField | StoreError | Fenced | asyncio.Future[Appended]") -> Outcome:
+    if not isinstance(outcome, asyncio.Future):
+        return outcome
     error = outcome.exception()
     if error is None:
-        return _stored(number, outcome.result()[0]), False
-    if isinstance(error, Problem):
-        return _refused(number, error), False
-    if isinstance(error, OutcomeUnknown):
-        return _failed(
-            number, "outcome_unknown", "may or may not be stored; send the line again with the same turn_id"
-        ), True
-    if isinstance(error, (StoreError, Fenced)):
+        return outcome.result()
+    assert isinstance(error, Exception)
+    return error
+
+
+def _result(number: int, outcome: Outcome) -> tuple[bytes, bool]:
+    """One line's answer, and whether the load stops after this window."""
+    if isinstance(outcome, Stored):
+        return _stored(number, outcome.events[0]), False
+    if isinstance(outcome, Rejected):
+        return _refused(number, rejection(outcome)), False
+    if isinstance(outcome, InvalidField):
+        return _refused(number, problem_of(outcome)), False
+    if isinstance(outcome, OutcomeUnknown):
+        fix = "may or may not be stored; send the line again with the same turn_id"
+        return _failed(number, "outcome_unknown", fix), True
+    if isinstance(outcome, (StoreError, Fenced)):
         return _failed(number, "unavailable", "was not stored; send the line again later"), True
-    raise error
+    raise outcome
 
 
 def _stored(number: int, place: Placed) -> bytes:

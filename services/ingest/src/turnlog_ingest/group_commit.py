@@ -55,11 +55,22 @@ class GroupCommitSettings:
     deadline_s: float = 5.0
 
 
-class _Waiting:
-    __slots__ = ("deadline", "request", "result", "size_bytes")
+class InOrder:
+    """Requests submitted with the same `InOrder` are stored in their order or not at all: once one of them has failed
+    for a cause that may pass, those after it are refused, so that a retry cannot put them behind later ones."""
 
-    def __init__(self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]") -> None:
+    def __init__(self) -> None:
+        self.broken = False
+
+
+class _Waiting:
+    __slots__ = ("deadline", "order", "request", "result", "size_bytes")
+
+    def __init__(
+        self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]", order: InOrder | None
+    ) -> None:
         self.request = request
+        self.order = order
         self.deadline = deadline
         self.result = result
         self.size_bytes = sum(len(event.payload) for event in request.events)
@@ -83,7 +94,7 @@ class GroupCommit:
         self._wake = asyncio.Event()
         self._closing = False
 
-    def submit(self, request: AppendRequest) -> "asyncio.Future[Appended]":
+    def submit(self, request: AppendRequest, order: InOrder | None = None) -> "asyncio.Future[Appended]":
         """Queue a request; the future gets its result, or `StoreUnavailable`, `OutcomeUnknown`, `UnknownLog`.
 
         Raises `QueueFull` at once when the queue is full or the process is draining. Cancelling the future does not
@@ -94,7 +105,7 @@ class GroupCommit:
             REFUSED.inc()
             raise QueueFull("too many writes are waiting")
         result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(request, time.monotonic() + self._settings.deadline_s, result))
+        self._queue.append(_Waiting(request, time.monotonic() + self._settings.deadline_s, result, order))
         self._queued_events += events
         self._wake.set()
         return result
@@ -131,7 +142,7 @@ class GroupCommit:
             if batch and full:
                 break
             self._queue.popleft()
-            if waiting.deadline - now < LEAST_APPEND_S:
+            if waiting.deadline - now < LEAST_APPEND_S or (waiting.order is not None and waiting.order.broken):
                 self._refuse(waiting)
                 continue
             own = {(event.tenant, event.session_id, event.key) for event in waiting.request.events}
@@ -151,7 +162,9 @@ class GroupCommit:
 
     def _refuse(self, waiting: _Waiting) -> None:
         self._queued_events -= len(waiting.request.events)
-        _fail(waiting, StoreUnavailable("the write waited too long for its turn; nothing was stored"))
+        _fail(
+            waiting, StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed")
+        )
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         started = time.monotonic()
@@ -180,13 +193,18 @@ class GroupCommit:
             return
         _log.warning("append_singly", requests=len(batch), cause=type(error).__name__)
         for waiting in batch:
-            if waiting.deadline - time.monotonic() < LEAST_APPEND_S:
-                _fail(waiting, StoreUnavailable("the write waited too long for its turn; nothing was stored"))
+            if waiting.deadline - time.monotonic() < LEAST_APPEND_S or (waiting.order and waiting.order.broken):
+                _fail(
+                    waiting,
+                    StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed"),
+                )
             else:
                 await self._commit([waiting])
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:
+    if waiting.order is not None:
+        waiting.order.broken = True
     if not waiting.result.done():
         waiting.result.set_exception(error)
         waiting.result.exception()

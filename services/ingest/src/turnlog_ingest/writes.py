@@ -4,6 +4,7 @@ Each function validates everything first, so that a request is stored whole or n
 wrong.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ from turnlog_events.hashing import payload_hash
 from turnlog_events.ids import agent_session, checked_session_id, new_id
 from turnlog_events.payloads import CompressionRequested, TurnsRetracted
 from turnlog_events.strict_json import parse
-from turnlog_eventstore import AppendRequest, Placed, Rejected, Store, Stored
-from turnlog_ingest.group_commit import GroupCommit
+from turnlog_eventstore import Appended, AppendRequest, Placed, Rejected, Store, Stored
+from turnlog_ingest.group_commit import GroupCommit, InOrder
 from turnlog_ingest.relay import Fence
 from turnlog_ingest.tool_body import memory_turn
 from turnlog_ingest.turn_body import placed_json, turn_event
@@ -128,11 +129,15 @@ class Writes:
             }
         )
 
-    async def append(self, request: AppendRequest) -> tuple[Placed, ...]:
-        """Store a request by the next group commit. Raises `Fenced`, `Problem` 409/412, or the store's errors."""
+    def submit(self, request: AppendRequest, order: InOrder | None = None) -> "asyncio.Future[Appended]":
+        """Queue a request for the next group commit. Raises `Fenced` or `QueueFull`; nothing is stored then."""
         if self._fence.reason is not None:
             raise Fenced(self._fence.reason)
-        result = await self._commit.submit(request)
+        return self._commit.submit(request, order)
+
+    async def append(self, request: AppendRequest) -> tuple[Placed, ...]:
+        """Store a request by the next group commit. Raises `Fenced`, `Problem` 409/412, or the store's errors."""
+        result = await self.submit(request)
         if isinstance(result, Stored):
             return result.events
         raise rejection(result)

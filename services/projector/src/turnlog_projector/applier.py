@@ -58,6 +58,14 @@ class Applier:
         if refused and self._mode is Mode.BUILD:
             raise OutOfStep("another writer moves the same partitions")
 
+    async def check(self) -> None:
+        """Compare every checkpoint in Redis with what is believed. Raises `OutOfStep` when one fell behind (Redis was
+        wiped or lost data while nothing was written) and `ViewsUnavailable` when Redis is away."""
+        for stored in await self._writer.partitions():
+            believed = self.partitions.get(stored.number)
+            if believed is not None and stored.checkpoint < believed.checkpoint:
+                raise OutOfStep(f"partition {stored.number} fell from {believed.checkpoint} to {stored.checkpoint}")
+
     async def _write(self, changes: Sequence[Change]) -> bool:
         """Whether any change was refused; the partition's state is then corrected."""
         if not changes:

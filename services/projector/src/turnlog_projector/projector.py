@@ -97,6 +97,8 @@ class Projector:
                 if newly_complete or not batch.events or time.monotonic() - ticked_at >= self._options.tick_s:
                     await self._check_log_holds(batch)
                     await applier.advance(batch.last, complete=complete)
+                    if not batch.events:
+                        await applier.check()
                     ticked_at = time.monotonic()
 
     async def _begin(self) -> tuple[Applier, int]:
