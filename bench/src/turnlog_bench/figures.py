@@ -1,12 +1,14 @@
 """A figure beside its yardstick, and how figures become a table or JSON. Pure."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 Bound = Literal["at least", "at most"]
+CPU_OF = ": CPU of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def as_json(figures: Sequence[Figure]) -> str:
@@ -78,15 +80,25 @@ def as_json(figures: Sequence[Figure]) -> str:
 
 
 def as_table(figures: Sequence[Figure]) -> str:
-    """The results as a table in Markdown."""
+    """The results as a table in Markdown, and below it the CPU time of each process by figure."""
     head = ("figure", "value", "yardstick", "ratio", "target", "met")
-    rows = [head, *(_cells(figure) for figure in figures)]
+    rows = [head, *(_cells(figure) for figure in figures if CPU_OF not in figure.name)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_cpu_lines(figures)])
+
+
+def _cpu_lines(figures: Sequence[Figure]) -> list[str]:
+    used: dict[str, list[str]] = {}
+    for figure in figures:
+        of, found, process = figure.name.partition(CPU_OF)
+        if found:
+            used.setdefault(of, []).append(f"{process} {_short(figure.value)}")
+    lines = [f"- {of}: CPU per request: {', '.join(parts)} µs" for of, parts in used.items()]
+    return ["", *lines] if lines else []
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from turnlog_bench.figures import Figure, Target, compared
 from turnlog_bench.process import MeasureFailed
-from turnlog_bench.rebuilding import append_directly
 from turnlog_bench.reads import TURNS_PER_SESSION
+from turnlog_bench.rebuilding import append_directly
 from turnlog_bench.scale import Scale
 from turnlog_bench.slices import order
 from turnlog_bench.stack import LOG, SERVICES, Snapshot, Stack

@@ -143,7 +143,7 @@ async def _visible(client: "redis.asyncio.Redis", keys: LogKeys, session_id: str
     identity = identity_of(DEFAULT_TENANT, session_id)
     key = keys.session(partition_of(identity), FIRST_GENERATION, identity)[0]
     until = time.perf_counter() + VISIBLE_S
-    while int(await client.hget(key, "v") or 0) < version:  # type: ignore[misc]
+    while int(await client.hget(key, "v") or 0) < version:
         if time.perf_counter() > until:
             raise MeasureFailed(f"a probe was not in Redis after {VISIBLE_S:g} s")
         await asyncio.sleep(POLL_S)

@@ -33,7 +33,7 @@ class Run:
         self.order, self.requests = order, requests
         self.count_from = self.until = 0.0
         self.counted = self.accepted = self.off_redis = self.open = 0
-        self.exhausted = False
+        self.exhausted = self.draining = False
         self.latencies: list[float] = []
         self.failed: dict[str, int] = {}
         self.idle: deque[Connection] = deque()
@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._missing = 0
         self._began = 0.0
+        self._finished = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -104,6 +105,8 @@ class Connection(asyncio.Protocol):
                 self.send(run.due.popleft())
             else:
                 run.idle.append(self)
+                if run.draining and len(run.idle) == run.open:
+                    run.done.set()
         elif now < run.until:
             self.send(now)
         else:
@@ -111,13 +114,14 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         assert self.transport is not None
+        self._finished = True
         self._run.open -= 1
         self.transport.close()
         if self._run.open == 0:
             self._run.done.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._run.done.is_set() and not self.transport.is_closing():  # type: ignore[union-attr]
+        if not self._finished and not self._run.done.is_set():
             self._run.failed["closed"] = self._run.failed.get("closed", 0) + 1
             self._run.done.set()
 
@@ -128,6 +132,8 @@ def requests_of(order: Order) -> Iterator[bytes]:
     if order.kind == "many":
         count = int(MOST_MANY_PER_S * span_s) + order.concurrency
         return iter(material.many_posts(order.prefix, order.place, order.sessions, count, order.turns))
+    if order.kind == "same":
+        return _for_ever(material.single_posts(order.prefix, order.place, order.sessions, 1_000))
     if order.kind == "single":
         per_s = order.per_s * 1.1 or MOST_SINGLE_PER_S
         return iter(
@@ -197,9 +203,10 @@ async def _paced(run: Run, connections: list[Connection], began: float) -> None:
             else:
                 run.due.append(now)
         await asyncio.sleep(max(0.001, began + (sent + 1) / run.order.per_s - time.perf_counter()))
-    async with asyncio.timeout(20):
-        while len(run.idle) + (len(connections) - run.open) < len(connections) and not run.done.is_set():
-            await asyncio.sleep(0.005)
+    run.draining = True
+    if len(run.idle) < len(connections):
+        async with asyncio.timeout(20):
+            await run.done.wait()
     run.done.set()
 
 

@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-Kind = Literal["single", "many", "read", "empty"]
+Kind = Literal["single", "same", "many", "read", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
-    at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions."""
+    at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions.
+    `single` sends every turn once, `same` sends the same thousand again and again."""
 
     kind: Kind
     port: int

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import os
 import tempfile
 import time
@@ -77,8 +78,6 @@ class Stack:
 
     async def load(self, order: Order) -> Outcome:
         """Have the generator carry out an order."""
-        import json
-
         self.check()
         answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
         self.check()
@@ -129,7 +128,7 @@ class Stack:
             await writer.close()
 
     async def quiet(self, deadline_s: float, names: tuple[str, ...] = FOLLOWERS) -> float:
-        """Wait until the named processes use hardly any CPU for half a second; how long that took, in seconds."""
+        """Wait until the named processes use less than a fifth of a core for half a second; how long that took, in seconds."""
         last = self.cpu()
 
         async def is_quiet() -> bool:
@@ -138,7 +137,7 @@ class Stack:
             now = self.cpu()
             used_s = sum(now[name] - last[name] for name in names)
             last = now
-            return used_s < 0.04
+            return used_s < 0.1
 
         return await self.until(is_quiet, deadline_s, "the followers to finish their work")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from turnlog_bench import material
-from turnlog_bench.figures import Figure, Target, compared, plain
+from turnlog_bench.figures import CPU_OF, Figure, Target, compared, plain
 from turnlog_bench.process import MeasureFailed
 from turnlog_bench.scale import Scale
 from turnlog_bench.slices import Series, alternate, order
@@ -58,7 +58,7 @@ async def single_turns(stack: Stack, scale: Scale, setting: str) -> list[Figure]
 
 def cpu_figures(name: str, series: Series) -> list[Figure]:
     """CPU time per request, by process, and the share of a core that the generator used."""
-    figures = [plain(f"{name}: CPU of {process}", us, "µs/request") for process, us in series.cpu_us().items()]
+    figures = [plain(f"{name}{CPU_OF}{process}", us, "µs/request") for process, us in series.cpu_us().items()]
     busiest = max(outcome.cpu_share for outcome in series.ours + series.other)
     return [*figures, plain(f"{name}: load generator's share of a core", busiest, "cores", Target("at most", 0.6))]
 
@@ -69,7 +69,7 @@ async def generator_ceiling(stack: Stack, scale: Scale, figures: list[Figure]) -
     most = max(fastest.value, fastest.yardstick_value or 0.0)
     reached = []
     for _ in range(scale.pairs):
-        outcome = await stack.load(order(stack, scale, "single", "ceiling", max(CONCURRENCIES), "bench"))
+        outcome = await stack.load(order(stack, scale, "same", "ceiling", max(CONCURRENCIES), "bench"))
         reached.append((outcome.per_s, most))
     return [
         compared("load generator against a raw responder", "requests/s", "most that it measured here", reached,

@@ -22,7 +22,6 @@ from turnlog_bus.errors import BusError, BusUnavailable, StreamMissing, WrongSeq
 from turnlog_bus.subjects import StreamName
 from turnlog_events import wire
 from turnlog_events.event import Event
-from turnlog_events.ids import new_id
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NOT_FOUND = 10059
@@ -120,7 +119,6 @@ class Bus:
                 max_bytes=self.settings.stream_max_bytes or -1,
                 max_age=self.settings.stream_max_age_s,
                 first_seq=first_sequence,
-                allow_atomic=True,
                 allow_direct=True,
             )
             await self._bounded((await self._jetstream()).add_stream(config))
@@ -140,32 +138,20 @@ class Bus:
         return wire.decode(message.data or b"")
 
     async def publish(self, name: StreamName, events: Sequence[Event]) -> int:
-        """Publish contiguous events as one atomic batch; returns the stream's last sequence.
+        """Publish contiguous events; returns the stream's last sequence, which is the last event's position.
 
-        The first message expects the stream to end at its position − 1, so a late or second publisher is fenced
-        with `WrongSequence`, and nothing of its batch is stored. At most 1,000 events (the server's limit).
-        Raises `BusUnavailable`, after which the batch may or may not be stored.
+        Each message expects the stream to end at its position − 1, and only the last one is acknowledged: it can be
+        stored only if all before it were. A late or second publisher is fenced with `WrongSequence`. Raises
+        `BusUnavailable`, after which a first part of the events may be stored: ask for the last sequence.
         """
         return await self._bounded(self._publish(name, events))
 
     async def _publish(self, name: StreamName, events: Sequence[Event]) -> int:
         client = await self.client()
-        expected = str(events[0].position - 1)
-        if len(events) == 1:
-            headers = {"Nats-Expected-Last-Sequence": expected}
-            return _acknowledged(await self._request(client, name, events[0], headers), events[-1])
-        batch_id = new_id()
-        for number, event in enumerate(events[:-1], 1):
-            headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
-            if number == 1:
-                headers["Nats-Expected-Last-Sequence"] = expected
-            await client.publish(name.subject(event.tenant, event.type), wire.encode(event), headers=headers)
-        headers = {
-            "Nats-Batch-Id": batch_id,
-            "Nats-Batch-Sequence": str(len(events)),
-            "Nats-Batch-Commit": "1",
-        }
-        return _acknowledged(await self._request(client, name, events[-1], headers), events[-1])
+        for event in events[:-1]:
+            subject = name.subject(event.tenant, event.type)
+            await client.publish(subject, wire.encode(event), headers=_expectation(event))
+        return _acknowledged(await self._request(client, name, events[-1], _expectation(events[-1])), events[-1])
 
     async def _request(self, client: Client, name: StreamName, event: Event, headers: dict[str, str]) -> Msg:
         subject = name.subject(event.tenant, event.type)
@@ -222,8 +208,12 @@ def raise_if_cancelled(error: Exception | None = None) -> None:
         raise asyncio.CancelledError from error
 
 
+def _expectation(event: Event) -> dict[str, str]:
+    return {"Nats-Expected-Last-Sequence": str(event.position - 1)}
+
+
 def _acknowledged(reply: Msg, last: Event) -> int:
-    """The sequence that JetStream gave the batch's last message, which must be its position."""
+    """The sequence that JetStream gave the last message, which must be its position."""
     answer: dict[str, Any] = orjson.loads(reply.data)
     if error := answer.get("error"):
         if error.get("err_code") == WRONG_LAST_SEQUENCE:
