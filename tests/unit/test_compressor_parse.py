@@ -1,5 +1,7 @@
 """The prompt and the reading of answers: what is shown, what is taken, what is refused."""
 
+import unicodedata
+
 import orjson
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from turnlog_compressor.parse import ANSWER_CHARS, Unreadable, parse
 from turnlog_compressor.prompt import TURN_CHARS, Prompt, prompt_for_lines, prompt_for_turns
 from turnlog_compressor.source import SourceTurn
-from turnlog_events.compose import Line
+from turnlog_events.compose import Line, fold
 
 AT = {1: "2026-01-01T10:00:00Z", 2: "2026-01-01T10:01:00Z", 7: "2026-01-02T10:00:00Z"}
 
@@ -107,7 +109,8 @@ def test_whatever_comes_back_lines_are_bounded_and_of_turns_shown(answer: str) -
     for line in lines:
         assert line.version in PROMPT.versions
         assert 0 < len(line.text) <= 400
-        assert line.text.isprintable()
+        assert fold(line.text) == line.text
+        assert not any(unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs") for char in line.text)
 
 
 @pytest.mark.timeout(10)

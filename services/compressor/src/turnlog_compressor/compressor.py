@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,7 +63,10 @@ class Compressor:
         summariser: Summariser,
         limits: CompressorLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        announce: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`announce` is called after each job that appended something: it tells the relay that the log moved."""
+        self._announce = announce
         self._store = store
         self._follower = follower
         self._summariser = summariser
@@ -181,6 +184,8 @@ class Compressor:
             try:
                 try:
                     result = await job.run()
+                    if self._announce is not None and (result.made or result.ended):
+                        await self._announce()
                     outcome = result.ended or ("summarised" if result.made else "nothing")
                 except StoreError:
                     raise

@@ -1,8 +1,9 @@
 """The compressor put together from settings; used by `__main__` and by whoever runs all services in one process."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from turnlog_bus import Bus
+from turnlog_bus import Bus, BusError, StreamName
 from turnlog_compressor.attempts import Attempts, AttemptSettings
 from turnlog_compressor.breaker import BreakerSettings
 from turnlog_compressor.budget import BudgetSettings
@@ -14,7 +15,7 @@ from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.summariser import Summariser, SummariserSettings
 from turnlog_compressor.watchlist import WatchSettings
-from turnlog_eventstore import Store, StoreSettings
+from turnlog_eventstore import Store, StoreError, StoreSettings
 from turnlog_follow import Follower
 from turnlog_runtime.settings import CompressorSettings, SettingsError
 
@@ -25,9 +26,24 @@ async def compress(
     """Run the compressor of the log in the settings until `stop` is set, then close the summariser."""
     follower = Follower(store, bus, settings.log)
     try:
-        await Compressor(store, follower, summariser, limits_of(settings)).run(stop)
+        announce = _hinting(store, bus, settings.log) if bus is not None else None
+        await Compressor(store, follower, summariser, limits_of(settings), announce=announce).run(stop)
     finally:
         await summariser.close()
+
+
+def _hinting(store: Store, bus: Bus, log: str) -> Callable[[], Awaitable[None]]:
+    """Tells the relay, by a message that may be lost, that the log moved."""
+
+    async def announce() -> None:
+        try:
+            head = await store.head(log)
+            await bus.client()
+            await bus.hint(StreamName(log, head.incarnation))
+        except (BusError, StoreError):
+            return
+
+    return announce
 
 
 def store_settings(settings: CompressorSettings) -> StoreSettings:
