@@ -128,9 +128,9 @@ FORKS = """
     holder = hold(Path(sys.argv[1]))
     child = os.fork()
     if child == 0:
+        print(os.getpid(), flush=True)  # by the child: it has run what is to run after a fork
         sys.stdin.read()  # outlives the holder until its own end of input
         os._exit(0)
-    print(child, flush=True)
     os.waitpid(child, 0)
 """
 SERVES = """

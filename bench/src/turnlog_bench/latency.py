@@ -26,6 +26,7 @@ PROBES_PER_S = 40.0
 PROBE_SESSIONS = 50
 VISIBLE_S = 10.0
 POLL_S = 0.001
+AT_MOST = Target("at most", 3.0)
 
 
 @asynccontextmanager
@@ -47,32 +48,40 @@ async def insert_table(stack: Stack) -> AsyncIterator["asyncpg.Connection[asyncp
 
 
 async def at_a_tenth(stack: Stack, scale: Scale, setting: str, full: dict[int, float]) -> list[Figure]:
-    """Median latency of single turns that arrive at a tenth of the full rate, by its concurrency."""
+    """Median latency of single turns that arrive at a tenth of the full rate, by its concurrency.
+
+    Beside two yardsticks: lone inserts one right after the other (the processor never sleeps), and lone inserts that
+    arrive at the pace of the turns (both wake up for each).
+    """
     figures = []
     async with insert_table(stack) as connection:
         for concurrency, per_s in full.items():
-            pairs, tails = [], []
+            busy, paced, tails = [], [], []
             async with counted_turns(stack) as acknowledged:
                 for _ in range(scale.pairs):
                     base = order(stack, scale, "single", "ingest", concurrency, "tenth")
-                    ours = await stack.load(replace(base, per_s=per_s / 10))
-                    acknowledged.append(ours.accepted)
+                    outcome = await stack.load(replace(base, per_s=per_s / 10))
+                    acknowledged.append(outcome.accepted)
+                    ours = percentile(outcome.latencies_ms, 0.5)
+                    tails += outcome.latencies_ms
                     stack.pause_followers()
                     try:
-                        lone = await _lone_inserts(connection, scale.slice_s)
+                        busy.append((ours, await _lone_inserts(connection, scale.slice_s / 2, 0.0)))
+                        paced.append((ours, await _lone_inserts(connection, scale.slice_s / 2, per_s / 10)))
                     finally:
                         stack.resume_followers()
-                    pairs.append((percentile(ours.latencies_ms, 0.5), lone))
-                    tails += ours.latencies_ms
             name = f"latency at a tenth of the rate at {concurrency} concurrent ({per_s / 10:,.0f}/s), {setting}"
-            stack.say(f"{name}: " + ", ".join(f"{a:.2f}/{b:.2f}" for a, b in pairs))
-            figures.append(compared(name, "ms (median)", "lone INSERT of one row", pairs, Target("at most", 3.0)))
+            stack.say(
+                f"{name}: " + ", ".join(f"{a:.2f}/{b:.2f}/{c:.2f}" for (a, b), (_, c) in zip(busy, paced, strict=True))
+            )
+            figures.append(compared(name, "ms (median)", "lone INSERTs back to back", busy, AT_MOST))
+            figures.append(compared(f"{name}, at one pace", "ms (median)", "lone INSERTs at that pace", paced, AT_MOST))
             figures.append(plain(f"{name}: p99", percentile(tails, 0.99), "ms"))
     return figures
 
 
-async def _lone_inserts(connection: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> float:
-    """Median milliseconds of inserts one after the other."""
+async def _lone_inserts(connection: "asyncpg.Connection[asyncpg.Record]", seconds: float, per_s: float) -> float:
+    """Median milliseconds of inserts, never two at once: one after the other, or (`per_s`) at a pace."""
     statement = await connection.prepare(INSERT)
     payload = material.events("s", "p", [0])[0].payload
     took = []
@@ -80,6 +89,8 @@ async def _lone_inserts(connection: "asyncpg.Connection[asyncpg.Record]", second
     while (began := time.perf_counter()) < until:
         await statement.fetch(payload)
         took.append(1e3 * (time.perf_counter() - began))
+        if per_s:
+            await asyncio.sleep(max(0.0, began + 1 / per_s - time.perf_counter()))
     return percentile(took, 0.5)
 
 

@@ -128,7 +128,7 @@ class Stack:
             await writer.close()
 
     async def quiet(self, deadline_s: float, names: tuple[str, ...] = FOLLOWERS) -> float:
-        """Wait until the named processes use less than a fifth of a core for half a second; how long that took, in seconds."""
+        """Wait until the named processes use less than a fifth of a core for half a second; seconds waited."""
         last = self.cpu()
 
         async def is_quiet() -> bool:
