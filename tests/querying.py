@@ -13,10 +13,11 @@ import httpx
 from projecting import QUICK, append, complete, eventually, projector_of, reading, running, writing
 from turnlog_events import event as ev
 from turnlog_events.canonical import canonical
+from turnlog_events.compose import Line
 from turnlog_events.event import NewEvent
 from turnlog_events.hashing import payload_hash
 from turnlog_events.ids import DEFAULT_TENANT, new_id
-from turnlog_events.payloads import MemorySummarized, SummaryLine
+from turnlog_events.payloads import MemorySummarized
 from turnlog_eventstore import Store
 from turnlog_follow import Follower
 from turnlog_query import Limits, LiveHub, QueryDeps, background, create_app
@@ -48,7 +49,7 @@ def summarised(
     session: str, start: int, end: int, text: str = "Ana likes tea.", task_id: str | None = None
 ) -> NewEvent:
     """A summary of start..end with one line."""
-    lines = (SummaryLine(end, 1.0, text, "Ana", "2026-05-08T10:00:00Z"),)
+    lines = (Line(end, 1.0, text, "Ana", "2026-05-08T10:00:00Z"),)
     node = MemorySummarized(start, end, 1, 1, f"Ana: {text}", lines, "extractive", "p1", 90, 5, task_id=task_id)
     return made(session, ev.SUMMARIZED, node.key, node.to_json(), correlation_id=task_id)
 

@@ -22,7 +22,7 @@ from turnlog_events.compose import Line, Node
 from turnlog_events.event import Event, NewEvent, rfc3339
 from turnlog_events.fold import SessionState, fold, required_revision
 from turnlog_events.hashing import payload_hash
-from turnlog_events.payloads import MemorySummarized, SummaryLine
+from turnlog_events.payloads import MemorySummarized
 from turnlog_events.upcast import payload_of
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored
 
@@ -87,7 +87,7 @@ class MemoryLog:
         """A summary where this release would not make one: of another release, or of a compressor that lost a race."""
         hidden = self.state.hidden
         versions = [v for v in range(first, last + 1) if not any(a <= v <= b for a, b in hidden)]
-        lines = tuple(SummaryLine(v, 1.0, f"said-{v}") for v in versions)
+        lines = tuple(Line(v, 1.0, f"said-{v}") for v in versions)
         revision = required_revision(hidden, first, last)
         made = MemorySummarized(first, last, level, revision, "", lines, "other", "", 0, 0)
         if all(event.key != made.key for event in self.events):

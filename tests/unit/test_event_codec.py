@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from turnlog_events import wire
 from turnlog_events.canonical import canonical
+from turnlog_events.compose import Line
 from turnlog_events.errors import Corrupt, EventError, UnknownEventType, UpcastMissing
 from turnlog_events.event import TURN_STORED, Event, rfc3339
 from turnlog_events.hashing import GENESIS, chain_hash, check_event, payload_hash
@@ -15,7 +16,6 @@ from turnlog_events.payloads import (
     CompressionEnded,
     CompressionRequested,
     MemorySummarized,
-    SummaryLine,
     TurnsRetracted,
 )
 from turnlog_events.upcast import payload_of
@@ -114,7 +114,7 @@ def test_a_version_without_a_way_up_and_a_newer_one_are_refused() -> None:
         TurnsRetracted(1, 2, "said in error"),
         CompressionRequested("t", 4),
         CompressionEnded("t", "nothing to do"),
-        MemorySummarized(1, 4, 1, 1, "A.", (SummaryLine(2, 0.5, "A.", "Ann", "2026-01-01T00:00:00Z"),), "m", "1", 9, 2),
+        MemorySummarized(1, 4, 1, 1, "A.", (Line(2, 0.5, "A.", "Ann", "2026-01-01T00:00:00Z"),), "m", "1", 9, 2),
         MemorySummarized(1, 4, 2, 3, "", (), "m", "1", 9, 2, ("e1", "e2"), {"w": 1.5}, "task"),
     ],
 )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from turnlog_events.compose import Line
+
 TURN_FIELDS = (
     "role",
     "content",
@@ -41,18 +43,6 @@ class TurnsRetracted:
 
 
 @dataclass(frozen=True, slots=True)
-class SummaryLine:
-    """One line of a summary: `version` is the turn it comes from, `weight` ≥ 0 its claim to space when the
-    budget is short, `speaker` and `at` (RFC 3339) say who and when, or are empty."""
-
-    version: int
-    weight: float
-    text: str
-    speaker: str = ""
-    at: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class MemorySummarized:
     """Text that covers versions from..to of a session at a level, with its lineage.
 
@@ -66,7 +56,7 @@ class MemorySummarized:
     level: int
     revision: int
     text: str
-    lines: tuple[SummaryLine, ...]
+    lines: tuple[Line, ...]
     model: str
     prompt_version: str
     tokens_in: int
@@ -108,7 +98,7 @@ class MemorySummarized:
             level=data["level"],
             revision=data["revision"],
             text=data["text"],
-            lines=tuple(SummaryLine(*line) for line in data["lines"]),
+            lines=tuple(Line(*line) for line in data["lines"]),
             model=data["model"],
             prompt_version=data["prompt_version"],
             tokens_in=data["tokens_in"],

@@ -9,7 +9,7 @@ from turnlog_events.compose import fold
 from turnlog_events.event import NewEvent
 from turnlog_events.hashing import payload_hash
 from turnlog_events.ids import new_id
-from turnlog_events.payloads import CompressionEnded, MemorySummarized, SummaryLine
+from turnlog_events.payloads import CompressionEnded, MemorySummarized
 
 
 def summary_payload(step: Step, summary: Summary, sources: tuple[str, ...], task_id: str | None) -> MemorySummarized:
@@ -20,7 +20,7 @@ def summary_payload(step: Step, summary: Summary, sources: tuple[str, ...], task
         level=step.level,
         revision=step.revision,
         text=summary.text,
-        lines=tuple(SummaryLine(x.version, x.weight, x.text, x.speaker, x.at) for x in summary.lines),
+        lines=tuple(summary.lines),
         model=fold(summary.model),
         prompt_version=summary.prompt_version,
         tokens_in=summary.tokens_in,
