@@ -23,7 +23,7 @@ async def measure(scale: Scale, only: str | None, say: Callable[[str], None]) ->
                 figures += await _reads(stack, scale)
             if "pipeline" in wanted:
                 figures += await _pipeline(stack, scale)
-            await stack.retire(*FOLLOWERS)
+            await stack.retire(*FOLLOWERS, "query")  # its live hub follows too
             if "writes" in wanted:
                 figures += await _writes(stack, scale)
             if "hundreds" in wanted:
@@ -54,7 +54,7 @@ async def _pipeline(stack: Stack, scale: Scale) -> list[Figure]:
 
 
 async def _writes(stack: Stack, scale: Scale) -> list[Figure]:
-    """With projector and compressor stopped; the relay is part of ingest and runs."""
+    """Projector, compressor and query (its live hub follows) stopped; the relay is part of ingest and runs."""
     full = await writes.single_turns(stack, scale, writes.ALONE)
     tenth = await latency.at_a_tenth(stack, scale, writes.ALONE, _rates(full, writes.ALONE))
     return full + tenth + await writes.generator_ceiling(stack, scale, full)

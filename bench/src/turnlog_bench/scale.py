@@ -10,15 +10,15 @@ class Scale:
 
     name: str
     pairs: int = 5
-    slice_s: float = 1.0
-    warm_s: float = 0.25
+    slice_s: float = 0.8
+    warm_s: float = 0.2
     sessions: int = 200
     read_sessions: int = 500
-    probes: int = 250
+    probes: int = 200
     rebuild_events: int = 20_000
     rebuild_pairs: int = 3
     growth_small_events: int = 5_000
-    growth_large_events: int = 40_000
+    growth_large_events: int = 20_000
     growth_settle_s: float = 60.0
     growth_claims: bool = False
     total_s: float = 600.0

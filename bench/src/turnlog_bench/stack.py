@@ -48,6 +48,11 @@ class Stack:
         if missing:
             raise MeasureFailed(f"{min(missing)} died")
 
+    def _check_services(self) -> None:
+        for name, process in self.processes.items():
+            if name != "load":
+                process.check()
+
     async def launch(self, *names: str) -> None:
         """Start services and wait until they listen."""
         for name in names:
@@ -79,7 +84,10 @@ class Stack:
     async def load(self, order: Order) -> Outcome:
         """Have the generator carry out an order."""
         self.check()
-        answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
+        try:
+            answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
+        finally:
+            self._check_services()  # first: when the generator failed, it is because of one of them
         self.check()
         outcome = Outcome(**json.loads(answer))
         if outcome.failed:

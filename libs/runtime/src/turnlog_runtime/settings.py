@@ -128,6 +128,8 @@ class CompressorSettings(SharedSettings):
     segment_max_tokens: int = Field(default=400, ge=50)
     rollup_fan_in: int = Field(default=8, ge=2)
     rollup_max_tokens: int = Field(default=1_600, ge=100)
+    compressor_nice: int = Field(default=10, ge=0, le=19)
+    """How far the compressor's process gives way to others on the same machine (the scheduler's nice value)."""
     compress_workers: int = Field(default=2, ge=1, le=64)
     compress_pending_sessions: int = Field(default=10_000, ge=1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 
 from turnlog_bus import Bus
@@ -23,6 +24,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-compressor: {error}")
     configure_logging("compressor", settings.log_level)
+    os.nice(settings.compressor_nice)
 
     async def serve(stop: asyncio.Event) -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -1,7 +1,8 @@
 """Group commit: concurrent requests become one transaction, with one flush to disk for all of them.
 
 Requests enter by `submit`, one task takes what has gathered and appends it, and each request gets its own result.
-While a batch is being committed the next one gathers: no timer, no waiting for company, so a lone request pays nothing.
+While a batch is being committed the next one gathers. Under load the batches are paced, so that fewer and larger ones
+share the fixed cost of a transaction; a lone request never waits for company.
 
 The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
 in all: still queued then, it is refused (not stored); under way then, its outcome is unknown.
@@ -48,11 +49,17 @@ class Appender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GroupCommitSettings:
-    """Bounds of a batch, of the queue and of a request's time."""
+    """Bounds of a batch, of the queue and of a request's time.
+
+    After a batch of `pace_requests` or more (that is load) the next one starts at least `pace_s` after it, so that
+    fewer and larger transactions share the fixed cost of one.
+    """
 
     batch_events: int = 1000
     queue_events: int = 20_000
     deadline_s: float = 5.0
+    pace_s: float = 0.004
+    pace_requests: int = 4
 
 
 class InOrder:
@@ -123,9 +130,12 @@ class GroupCommit:
                     return
                 self._wake.clear()
                 await self._wake.wait()
+            started = time.monotonic()
             batch = self._take()
             if batch:
                 await self._commit(batch)
+            if len(batch) >= self._settings.pace_requests and not self._closing:
+                await asyncio.sleep(max(0.0, started + self._settings.pace_s - time.monotonic()))
 
     def _take(self) -> list[_Waiting]:
         """The next batch. A request that shares a key with one already taken waits for the next: within one call

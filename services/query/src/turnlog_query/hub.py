@@ -1,19 +1,22 @@
 """One follower per process feeds all live streams.
 
-The hub reads the log from its head on and hands each event to the subscriptions of its session. A
+While there are streams the hub reads the log from its head on and hands each event to the subscriptions of its
+session; without any it reads nothing. A
 subscription is a bounded queue: a client that does not take its events in time is cut, so that one slow
 reader costs a bounded amount of memory and nobody else any time.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import cast
 
 import structlog
 
 from turnlog_events.event import Event
 from turnlog_eventstore import StoreError
+from turnlog_follow import Batch
 from turnlog_query.ports import EventReads, Follows
 
 _log = structlog.get_logger()
@@ -61,6 +64,7 @@ class LiveHub:
         self._waiting_events = waiting_events
         self._subscriptions: dict[Session, set[Subscription]] = defaultdict(set)
         self._stopped = False
+        self._wanted = asyncio.Event()
         self.position = 0
         """The position of the last event handed on."""
         self.following = asyncio.Event()
@@ -82,6 +86,7 @@ class LiveHub:
         subscription = Subscription(self._waiting_events)
         session = (tenant, session_id)
         self._subscriptions[session].add(subscription)
+        self._wanted.set()
         if self._stopped:
             subscription.end()
         try:
@@ -90,6 +95,8 @@ class LiveHub:
             self._subscriptions[session].discard(subscription)
             if not self._subscriptions[session]:
                 del self._subscriptions[session]
+            if not self._subscriptions:
+                self._wanted.clear()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until `stop`, then end every subscription. An outage is waited out."""
@@ -108,18 +115,29 @@ class LiveHub:
 
     async def _follow_for_ever(self) -> None:
         while True:
+            await self._wanted.wait()
             try:
-                if not self.following.is_set():
-                    self.position = (await self._store.head(self._log_name)).position
-                    self.following.set()
-                async for batch in self._follower.batches(self.position):
-                    self._hand_on(batch.events)
+                await self._follow()
+                continue
             except StoreError as error:
                 _log.warning("live_hub_waits", log=self._log_name, cause=type(error).__name__)
             except Exception:  # outermost loop of a worker: live streams come back, whatever happened
                 _log.exception("live_hub_failed", log=self._log_name)
                 self._start_over()
             await asyncio.sleep(RESTART_S)
+
+    async def _follow(self) -> None:
+        """Follow from the log's head until nobody listens."""
+        if not self.following.is_set():
+            self.position = (await self._store.head(self._log_name)).position
+            self.following.set()
+        following = cast("AsyncGenerator[Batch, None]", self._follower.batches(self.position))
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                self._hand_on(batch.events)
+                if not self._wanted.is_set():
+                    self.following.clear()
+                    return
 
     def _start_over(self) -> None:
         """The log may be another one now: clients resume from PostgreSQL with the last id they have."""
