@@ -61,7 +61,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._parts: list[bytes] = []
         self._head = b""
         self._missing = 0
         self._began = 0.0
@@ -85,17 +84,20 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take (a part of) an answer."""
         if not self._missing:
+            data, self._head = self._head + data, b""
             end = data.find(b"\r\n\r\n")
-            at = data.find(_LENGTH)
-            if end < 0 or not 0 <= at < end:
-                raise ValueError("an answer without a length at once: not a server for this generator")
+            if end < 0:
+                self._head = data
+                return
+            at = data.index(_LENGTH, 0, end + 2)
             length = int(data[at + len(_LENGTH) : data.index(b"\r", at)])
             self._head, self._missing = data, end + 4 + length
         self._missing -= len(data)
         if self._missing > 0:
             return
         self._missing = 0
-        now = self._run.answered(self._began, self._head, data)
+        head, self._head = self._head, b""
+        now = self._run.answered(self._began, head, data)
         self._next(now)
 
     def _next(self, now: float) -> None:
@@ -122,7 +124,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._finished and not self._run.done.is_set():
-            self._run.failed["closed"] = self._run.failed.get("closed", 0) + 1
+            self._run.failed[f"closed ({exc!r})"] = 1
             self._run.done.set()
 
 

@@ -25,6 +25,7 @@ LOG = "main"
 FOLLOWERS = ("projector", "compressor")
 SERVICES = ("ingest", "query", *FOLLOWERS)
 CAUGHT_UP_S = 120.0
+DEATH_NOTICED_S = 0.5
 Snapshot = dict[str, float]
 
 
@@ -86,12 +87,14 @@ class Stack:
         self.check()
         try:
             answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
-        finally:
-            self._check_services()  # first: when the generator failed, it is because of one of them
+            outcome = Outcome(**json.loads(answer))
+            if outcome.failed:
+                raise MeasureFailed(f"{order.kind} on {order.concurrency} connections: answers {outcome.failed}")
+        except MeasureFailed:
+            await asyncio.sleep(DEATH_NOTICED_S)
+            self._check_services()  # when one of them died, that is the reason to give
+            raise
         self.check()
-        outcome = Outcome(**json.loads(answer))
-        if outcome.failed:
-            raise MeasureFailed(f"{order.kind} on {order.concurrency} connections: answers {outcome.failed}")
         return outcome
 
     def cpu(self) -> Snapshot:

@@ -1,8 +1,9 @@
 """Group commit: concurrent requests become one transaction, with one flush to disk for all of them.
 
 Requests enter by `submit`, one task takes what has gathered and appends it, and each request gets its own result.
-While a batch is being committed the next one gathers. Under load the batches are paced, so that fewer and larger ones
-share the fixed cost of a transaction; a lone request never waits for company.
+While a batch is being committed the next one gathers. Under load it starts once as many requests have gathered as the last
+two batches had on average (or after a few milliseconds): half of the clients are then served while the other half's
+requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits for company.
 
 The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
 in all: still queued then, it is refused (not stored); under way then, its outcome is unknown.
@@ -51,15 +52,13 @@ class Appender(Protocol):
 class GroupCommitSettings:
     """Bounds of a batch, of the queue and of a request's time.
 
-    After a batch of `pace_requests` or more (that is load) the next one starts at least `pace_s` after it, so that
-    fewer and larger transactions share the fixed cost of one.
+    `gather_s` is the longest that a batch waits for company when the ones before it had some.
     """
 
     batch_events: int = 1000
     queue_events: int = 20_000
     deadline_s: float = 5.0
-    pace_s: float = 0.004
-    pace_requests: int = 4
+    gather_s: float = 0.005
 
 
 class InOrder:
@@ -99,6 +98,7 @@ class GroupCommit:
         self._queue: deque[_Waiting] = deque()
         self._queued_events = 0
         self._wake = asyncio.Event()
+        self._wake_at = 1
         self._closing = False
 
     def submit(self, request: AppendRequest, order: InOrder | None = None) -> "asyncio.Future[Appended]":
@@ -114,7 +114,8 @@ class GroupCommit:
         result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(request, time.monotonic() + self._settings.deadline_s, result, order))
         self._queued_events += events
-        self._wake.set()
+        if len(self._queue) >= self._wake_at:
+            self._wake.set()
         return result
 
     def close(self) -> None:
@@ -124,18 +125,29 @@ class GroupCommit:
 
     async def run(self) -> None:
         """Commit batches until closed and empty."""
-        while True:
-            while not self._queue:
-                if self._closing:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-            started = time.monotonic()
+        previous = last = 0
+        while await self._gathered((previous + last) // 2):
             batch = self._take()
+            previous, last = last, len(batch)
             if batch:
                 await self._commit(batch)
-            if len(batch) >= self._settings.pace_requests and not self._closing:
-                await asyncio.sleep(max(0.0, started + self._settings.pace_s - time.monotonic()))
+
+    async def _gathered(self, company: int) -> bool:
+        """Wait for a request, and shortly for `company` requests. False when closed and empty."""
+        while not self._queue:
+            if self._closing:
+                return False
+            await self._woken_at(1)
+        if len(self._queue) < company and not self._closing:
+            timer = asyncio.get_running_loop().call_later(self._settings.gather_s, self._wake.set)
+            await self._woken_at(company)
+            timer.cancel()
+        return True
+
+    async def _woken_at(self, requests: int) -> None:
+        self._wake_at = requests
+        self._wake.clear()
+        await self._wake.wait()
 
     def _take(self) -> list[_Waiting]:
         """The next batch. A request that shares a key with one already taken waits for the next: within one call
