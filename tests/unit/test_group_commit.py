@@ -198,3 +198,31 @@ async def test_after_a_passing_failure_the_requests_behind_it_are_refused_and_ot
     results = await asyncio.gather(*first, *behind, return_exceptions=True)
     assert [type(r) for r in results] == [StoreUnavailable] * 4
     assert isinstance(await other, Stored)
+
+
+async def test_under_load_a_batch_waits_for_as_many_as_the_last_two_had_but_not_for_ever(
+    gate: Gate, start: Start
+) -> None:
+    commit = start(GroupCommitSettings(gather_s=0.05))
+    sizes = []
+    for count in (8, 8):
+        futures = [commit.submit(request(turn("t", "s"))) for _ in range(count)]
+        batch, _, answer = await gate.take()
+        sizes.append(len(batch))
+        answer.set_result(stored(batch))
+        await asyncio.gather(*futures)
+    early = [commit.submit(request(turn("t", "s"))) for _ in range(7)]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await gate.batches.get()
+    early.append(commit.submit(request(turn("t", "s"))))
+    batch, _, answer = await gate.take()
+    sizes.append(len(batch))
+    answer.set_result(stored(batch))
+    await asyncio.gather(*early)
+    alone = commit.submit(request(turn("t", "s")))
+    batch, _, answer = await gate.take()
+    answer.set_result(stored(batch))
+    await alone
+    assert sizes == [8, 8, 8]
+    assert len(batch) == 1

@@ -1,9 +1,9 @@
 """Group commit: concurrent requests become one transaction, with one flush to disk for all of them.
 
 Requests enter by `submit`, one task takes what has gathered and appends it, and each request gets its own result.
-While a batch is being committed the next one gathers. Under load it starts once as many requests have gathered as the last
-two batches had on average (or after a few milliseconds): half of the clients are then served while the other half's
-requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits for company.
+While a batch is being committed the next one gathers. Under load it starts once as many requests have gathered as the
+last two batches had on average (or after a few milliseconds): half of the clients are then served while the other
+half's requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits.
 
 The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
 in all: still queued then, it is refused (not stored); under way then, its outcome is unknown.
