@@ -110,7 +110,13 @@ def parameters(log: str, requests: Sequence[AppendRequest], members: KnownMember
                     event.payload_sha256,
                 )
             )
-    return (log, [t for t, _ in sessions], [s for _, s in sessions], *map(list, zip(*rows, strict=True)))
+    columns = (_column(values) for values in zip(*rows, strict=True))
+    return (log, [t for t, _ in sessions], [s for _, s in sessions], *columns)
+
+
+def _column(values: tuple[Any, ...]) -> list[Any] | None:
+    """A column as an array; one without any value as null, which `unnest` fills up and costs nothing to encode."""
+    return list(values) if any(value is not None for value in values) else None
 
 
 def results(log: str, requests: Sequence[AppendRequest], rows: Iterable[Sequence[Any]]) -> list[Appended]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,8 +23,20 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     except ImportError:
         runner = asyncio.Runner()
+    _spare_the_collector()
     with runner:
         runner.run(_with_signals(main))
+
+
+def _spare_the_collector() -> None:
+    """Leave what was made at import out of garbage collection, and collect the rest less often.
+
+    Requests make short-lived objects without cycles, which reference counts free at once. At the defaults the
+    collector took 9 % of ingest's CPU under load (measured), mostly walking what never goes away.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -202,10 +202,10 @@ class GroupCommit:
             await self._commit_singly(batch, error)
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)
-        self._committed(requests, results)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.result.done():
                 waiting.result.set_result(result)
+        self._committed(requests, results)
 
     async def _commit_singly(self, batch: list[_Waiting], error: Exception) -> None:
         """The append function itself raised, so nothing of the batch is stored: find the one it cannot take."""

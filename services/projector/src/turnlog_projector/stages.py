@@ -20,8 +20,8 @@ T = TypeVar("T")
 Counted = tuple[Sequence[Event], Draft, list[int]]
 Portion = tuple[Sequence[Event], list[Arguments]]
 # Less is counted sooner than a thread has begun.
-_THREAD_FROM_TEXTS = 16
-_THREAD_FROM_CHARS = 10_000
+_THREAD_FROM_TEXTS = 128
+_THREAD_FROM_CHARS = 40_000
 
 
 async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
