@@ -1,6 +1,5 @@
 """`turnlog rebuild`: the read models anew from the log, and whether they came out the same."""
 
-import asyncio
 from pathlib import Path
 
 from turnlog_cli import addresses
@@ -8,6 +7,7 @@ from turnlog_cli.progress import Meter
 from turnlog_cli.screen import Screen, count, marked
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_projector.rebuild import Progress, RebuildReport, rebuild
+from turnlog_runtime.lifecycle import complete
 from turnlog_runtime.settings import ProjectorSettings, SharedSettings, load
 from turnlog_views import ViewWriter, WriterSettings
 
@@ -22,7 +22,7 @@ def rebuild_views(settings: SharedSettings, data_dir: Path, log: str, screen: Sc
         def progress(position: int, head: int) -> None:
             meter.at(position, position, head)
 
-        report = asyncio.run(run_rebuild(found, settings, log, progress=progress, compare=compare))
+        report = complete(run_rebuild(found, settings, log, progress=progress, compare=compare))
     _report(report, screen)
     return 0 if report.comparison is None or report.comparison.identical else 1
 

@@ -1,6 +1,5 @@
 """`turnlog verify`: every hash and every read model, recomputed from the log and compared."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from turnlog_cli.screen import Screen, count, marked
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_projector.rebuild import Progress
 from turnlog_projector.verify import Difference, VerifyOptions, VerifyReport, verify
+from turnlog_runtime.lifecycle import complete
 from turnlog_runtime.settings import SharedSettings
 
 SHOWN_OF_A_KIND = 5
@@ -26,7 +26,7 @@ def verify_log(settings: SharedSettings, data_dir: Path, log: str, screen: Scree
         def progress(position: int, head: int) -> None:
             meter.at(position, position, head)
 
-        report = asyncio.run(run_verify(found, settings, log, progress=progress))
+        report = complete(run_verify(found, settings, log, progress=progress))
     _report(report, screen)
     return 0 if report.ok else 1
 

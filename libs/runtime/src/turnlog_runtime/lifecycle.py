@@ -5,7 +5,8 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
@@ -13,22 +14,32 @@ import uvicorn
 from turnlog_runtime.asgi import App
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(stop)` on uvloop; SIGTERM and SIGINT set `stop`, a second one ends the process at once."""
-    try:
-        import uvloop
-
-        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    except ImportError:
-        runner = asyncio.Runner()
-    _spare_the_collector()
-    with runner:
+    spare_the_collector()
+    with _runner() as runner:
         runner.run(_with_signals(main))
 
 
-def _spare_the_collector() -> None:
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Run one piece of work to its end as a service would run it: on uvloop, with the collector spared."""
+    spare_the_collector()
+    with _runner() as runner:
+        return runner.run(work)
+
+
+def _runner() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def spare_the_collector() -> None:
     """Leave what was made at import out of garbage collection, and collect the rest less often.
 
     Requests make short-lived objects without cycles, which reference counts free at once. At the defaults the

@@ -52,13 +52,14 @@ class Appender(Protocol):
 class GroupCommitSettings:
     """Bounds of a batch, of the queue and of a request's time.
 
-    `gather_s` is the longest that a batch waits for company when the ones before it had some.
+    `gather_s` is the longest that a batch waits for company, when those before it had `load_requests` or more.
     """
 
     batch_events: int = 1000
     queue_events: int = 20_000
     deadline_s: float = 5.0
     gather_s: float = 0.005
+    load_requests: int = 6
 
 
 class InOrder:
@@ -138,7 +139,7 @@ class GroupCommit:
             if self._closing:
                 return False
             await self._woken_at(1)
-        if len(self._queue) < company and not self._closing:
+        if self._settings.load_requests <= company and len(self._queue) < company and not self._closing:
             timer = asyncio.get_running_loop().call_later(self._settings.gather_s, self._wake.set)
             await self._woken_at(company)
             timer.cancel()
