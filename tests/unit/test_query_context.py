@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from turnlog_events.compose import Composition, Line, Node, compose
@@ -153,6 +153,29 @@ def test_anthropic_messages_alternate_and_begin_with_the_user(
         assert all(b["text"] for b in content if isinstance(b, dict) and b["type"] == "text")
 
 
+@example(
+    turns=[
+        {
+            "version": 1,
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"q":1}'}}],
+        },
+        {"version": 2, "role": "user", "content": ""},
+        {
+            "version": 3,
+            "role": "user",
+            "content": [
+                {"type": "text", "text": ""},
+                {"type": "tool_result", "tool_use_id": "a", "content": "found"},
+            ],
+        },
+    ],
+    max_tokens=16,
+    form="anthropic",
+    covered_to=0,
+    lines=1,
+)
 @settings(max_examples=200, deadline=None)
 @given(*cases)
 def test_every_version_is_summarised_kept_left_out_or_unpaired(

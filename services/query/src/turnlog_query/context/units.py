@@ -1,7 +1,7 @@
 """Units of the context: runs of messages that are kept or left out together.
 
-A tool call and its results are one unit, with whatever was said between them; every other message is a unit
-of its own. Inside a unit each result is moved right behind its call, because both chat APIs require it.
+A tool call and its results are one unit, with whatever was said between them, and so are the messages of one turn.
+Inside a unit each result is moved right behind its call, because both chat APIs require it.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def units_of(said: Sequence[Said]) -> Units:
             item = replace(item, calls=calls)
         if not item.empty:
             kept[i] = item
-    units = [_unit(run, kept, answered_by) for run in _runs(len(said), answered_by)]
+    units = [_unit(run, kept, answered_by) for run in _runs(said, answered_by)]
     return Units(tuple(u for u in units if u is not None), tuple(sorted(unpaired)))
 
 
@@ -83,9 +83,11 @@ def _pending_from(said: Sequence[Said]) -> int:
     return last - 1
 
 
-def _runs(size: int, answered_by: dict[tuple[int, str], int]) -> list[range]:
-    """Index ranges that must stay whole: from a call to its last result, overlapping ranges joined."""
-    reach = list(range(size))
+def _runs(said: Sequence[Said], answered_by: dict[tuple[int, str], int]) -> list[range]:
+    """Index ranges that must stay whole: from a call to its last result, and all messages of one turn (a turn is kept
+    or left out whole); overlapping ranges joined."""
+    size = len(said)
+    reach = [i + (i + 1 < size and said[i + 1].version == said[i].version) for i in range(size)]
     for (caller, _), result in answered_by.items():
         reach[caller] = max(reach[caller], result)
     runs: list[range] = []
