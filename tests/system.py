@@ -19,6 +19,14 @@ START_S, STOP_S = 60.0, 40.0
 OURS = ("TURNLOG_", "DATABASE_URL", "NATS_URL", "REDIS_URL", "SECRET_KEY")
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """What a process runs; empty for one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without anything meant for a Turnlog."""
     return {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | more
@@ -88,7 +96,7 @@ class System:
 
     def find(self, command: str) -> psutil.Process:
         """The process that runs this, by a word of its command line."""
-        return next(p for p in self.tree()[1:] if any(command in word for word in p.cmdline()))
+        return next(p for p in self.tree()[1:] if any(command in word for word in command_line(p)))
 
     def interrupt(self) -> list[psutil.Process]:
         """Ctrl-C; waits for the end and returns the processes that there were."""

@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 import pytest
 
-from system import System, environment, gone, turnlog, until
+from system import System, command_line, environment, gone, turnlog, until
 from turnlog_cli.addresses import Addresses
 from turnlog_cli.verifying import run_verify
 from turnlog_runtime.settings import SharedSettings
@@ -66,7 +66,9 @@ def test_a_killed_service_comes_back(loaded: System, conversations: Any, name: s
     before = loaded.find(module)
     before.kill()
     loaded.event("died", name=name)
-    until(lambda: [p for p in loaded.tree()[1:] if module in p.cmdline() and p.pid != before.pid], f"{name} is back")
+    until(
+        lambda: [p for p in loaded.tree()[1:] if module in command_line(p) and p.pid != before.pid], f"{name} is back"
+    )
     agrees(loaded, conversations)
 
 

@@ -36,12 +36,12 @@ def api_name(name: str) -> str:
 
 def _message(said: Said) -> dict[str, Any]:
     if said.answers is not None:
-        return {"role": "tool", "tool_call_id": said.answers, "content": said.content}
+        return {"role": "tool", "tool_call_id": said.answers, "content": said.content or ""}
     if said.role == "tool":
         # The API refuses a tool message without a call id; as `user` it keeps its content and no authority.
         content = [{"type": "text", "text": UNCALLED}, *said.content] if isinstance(said.content, list) else None
         return {"role": "user", "content": content or f"{UNCALLED}{said.content}"}
-    message: dict[str, Any] = {"role": said.role, "content": said.content}
+    message: dict[str, Any] = {"role": said.role, "content": said.content or ""}
     if said.name and (name := api_name(said.name)):
         message["name"] = name
     if said.calls:

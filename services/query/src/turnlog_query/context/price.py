@@ -15,7 +15,8 @@ from turnlog_events.tokens import TOKENS_PER_MESSAGE, count_tokens
 
 def message_tokens(message: Mapping[str, Any]) -> int:
     """Tokens of one chat message in OpenAI's or Anthropic's form."""
-    tokens = TOKENS_PER_MESSAGE + content_tokens(message.get("content") or "")
+    content = message.get("content")
+    tokens = TOKENS_PER_MESSAGE + content_tokens("" if content is None else content)
     if name := message.get("name"):
         tokens += count_tokens(name) + 1
     if calls := message.get("tool_calls"):
