@@ -23,12 +23,17 @@ _UNDEFINED_OBJECT = "42704"
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
-    """A log's last event (position 0 and 32 zero bytes while it is empty) and its incarnation (32 hex digits)."""
+    """A log's last event (position 0 and 32 zero bytes while it is empty) and its incarnation (32 hex digits).
+
+    `epoch` names the running PostgreSQL (its start in microseconds): another one means that the server was restarted,
+    restored or replaced by its standby, so that what was derived before must be held to the log again.
+    """
 
     log: str
     incarnation: str
     position: int
     chain_hash: bytes
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class Store:
         row = await self._row("head", log)
         if row is None:
             raise UnknownLog(log)
-        return LogHead(log, row[0], row[1] or 0, row[2] or GENESIS)
+        return LogHead(log, row[0], row[1] or 0, row[2] or GENESIS, row[3])
 
     async def logs(self) -> list[str]:
         """The names of all logs."""

@@ -42,7 +42,12 @@ class SharedSettings(BaseSettings):
     data_dir: str = ".turnlog"
     """Where `turnlog up` keeps the servers it starts itself."""
     log: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    """The log this process serves."""
+    """The log of every tenant that is not assigned to another one."""
+    logs: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,31}(,[a-z0-9][a-z0-9-]{0,31})*)?$")
+    """The logs this process may lead (relay, projector, compressor), by comma; empty: all, also those created later."""
+    tenant_header: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,63})?$")
+    """The header in which a proxy that authenticates names the tenant, in lower case; empty: none, and the tenant is
+    `default`. Set it only where nobody but that proxy can reach the port."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
@@ -55,6 +60,8 @@ class SharedSettings(BaseSettings):
     """The longest any call to PostgreSQL may take, and with it a write request."""
     shutdown_s: float = Field(default=10.0, gt=0, le=300)
     """How long a stopping process may finish what it has begun."""
+    drain_s: float = Field(default=0.3, ge=0, le=300)
+    """How long a stopping process still takes requests, so that balancers and clients can leave it in order."""
     recent_turns: int = Field(default=200, ge=1, le=10_000)
     """The window of recent turns that Redis holds of each session."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
@@ -75,6 +82,9 @@ class IngestSettings(SharedSettings):
     relay_batch_events: int = Field(default=500, ge=1, le=1000)
     relay_poll_s: float = Field(default=1.0, gt=0, le=60)
     """How often the relay looks for events that nobody told it of."""
+    fence_check_s: float = Field(default=1.0, gt=0, le=60)
+    """How often each replica compares JetStream's end with PostgreSQL's, to refuse writes when PostgreSQL lost its
+    tail."""
 
 
 class QuerySettings(SharedSettings):
@@ -82,6 +92,8 @@ class QuerySettings(SharedSettings):
 
     views_deadline_s: float = Field(default=0.25, gt=0, le=10)
     """How long Redis may take before a read goes to PostgreSQL."""
+    read_deadline_s: float = Field(default=5.0, gt=0, le=60)
+    """The longest a read may take in all; what `wait_ms` asks for comes on top."""
     wait_max_s: float = Field(default=10.0, ge=0, le=60)
     """The longest `wait_ms` a client may ask for."""
     summary_max_tokens: int = Field(default=1_100, ge=16)
@@ -99,6 +111,12 @@ class ProjectorSettings(SharedSettings):
     apply_batch_events: int = Field(default=1000, ge=1, le=10_000)
     view_idle_s: int = Field(default=0, ge=0)
     """Sessions untouched for so long leave Redis (0: never); they come back from PostgreSQL."""
+    rebuild_events_per_s: int = Field(default=0, ge=0)
+    """The most events a second that a rebuild applies (0: as fast as it goes while the live read models keep up)."""
+    rebuild_keep_s: float = Field(default=3_600.0, ge=0)
+    """How long the read models before a rebuild are kept for `turnlog rebuild --rollback`."""
+    rebuild_auto: bool = True
+    """Whether read models made by another projection version are rebuilt without being asked."""
 
 
 class CompressorSettings(SharedSettings):

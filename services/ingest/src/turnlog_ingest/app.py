@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from turnlog_events.errors import InvalidField
-from turnlog_events.ids import DEFAULT_TENANT
 from turnlog_ingest import openapi
 from turnlog_ingest.answers import write_problem
 from turnlog_ingest.bulk import load
@@ -22,15 +21,11 @@ from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import JSON, App, Edge, Receive, Scope, Send, header, read_body, respond
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
+from turnlog_runtime.tenants import tenant_of, with_tenants
 
 SESSIONS = "/v1/sessions/"
 TURNS = "/turns"
 MAX_VERSION = 2**53 - 1
-
-
-def tenant_of(scope: Scope) -> str:
-    """The tenant of a request: before credentials exist, always the default one."""
-    return DEFAULT_TENANT
 
 
 def write_headers(scope: Scope) -> WriteHeaders:
@@ -69,11 +64,10 @@ class HotWrites:
         await self._app(scope, receive, send)
 
 
-def create_app(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> App:
+def create_app(writes: Writes, body_max_bytes: int, bulk_max_bytes: int, tenant_header: str = "") -> App:
     """The write API as one ASGI app."""
-    return Edge(
-        HotWrites(raising(documented(writes, body_max_bytes, bulk_max_bytes)), writes, body_max_bytes), write_problem
-    )
+    routes = raising(documented(writes, body_max_bytes, bulk_max_bytes))
+    return Edge(with_tenants(HotWrites(routes, writes, body_max_bytes), tenant_header), write_problem)
 
 
 def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> FastAPI:

@@ -49,7 +49,7 @@ async def ingest(store: Store, bus: Bus, settings: IngestSettings) -> AsyncItera
         relaying = tasks.create_task(relay.run(stop))
         hinting = tasks.create_task(relay.hint_others())
         try:
-            yield create_app(writes, settings.body_max_bytes, settings.bulk_max_bytes)
+            yield create_app(writes, settings.body_max_bytes, settings.bulk_max_bytes, settings.tenant_header)
         finally:
             stop.set()
             commit.close()

@@ -17,6 +17,7 @@ from turnlog_query.routes_tools import tool_routes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
+from turnlog_runtime.tenants import with_tenants
 
 DESCRIPTION = """Reads of Turnlog, the memory log of AI agents: recent turns, rolling summary, context within a token
 budget, live events, and the history for auditors. Errors are `application/problem+json` (RFC 9457) with the member
@@ -24,7 +25,7 @@ budget, live events, and the history for auditors. Errors are `application/probl
 it is answered 304."""
 
 
-def create_app(deps: QueryDeps) -> App:
+def create_app(deps: QueryDeps, tenant_header: str = "") -> App:
     """The app, behind the edge that gives errors their form. `background(deps, stop)` must run beside it."""
     api = FastAPI(
         title="Turnlog: read API",
@@ -39,7 +40,7 @@ def create_app(deps: QueryDeps) -> App:
     for router in routers:
         api.include_router(router)
     api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
-    return Edge(FastTurns(deps, _without_slashes(raising(api))), problem_for)
+    return Edge(with_tenants(FastTurns(deps, _without_slashes(raising(api))), tenant_header), problem_for)
 
 
 async def _invalid(request: Request, error: Exception) -> Any:

@@ -17,9 +17,9 @@ from turnlog_query.stream import SessionStream
 from turnlog_query.stream_response import StreamResponse
 from turnlog_query.summary import summary_of
 from turnlog_query.tasks import task_of
-from turnlog_query.tenant import tenant_of
 from turnlog_query.turns import turns_of
 from turnlog_runtime.problems import Problem
+from turnlog_runtime.tenants import tenant_of
 
 SessionId = Annotated[str, Path(description="The session.", examples=["trip-to-lisbon"])]
 TaskId = Annotated[str, Path(description="The task, as `POST …/compress` named it.")]

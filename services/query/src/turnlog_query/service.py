@@ -35,7 +35,7 @@ async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: as
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
             try:
-                yield create_app(deps)
+                yield create_app(deps, settings.tenant_header)
             finally:
                 running.cancel()
     finally:

@@ -1,5 +1,6 @@
--- A log's incarnation and its last position and chain hash (nulls while it is empty).
-select l.incarnation, e.position, e.chain_hash
+-- A log's incarnation, its last position and chain hash (nulls while it is empty), and when the server started.
+select l.incarnation, e.position, e.chain_hash,
+       (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint::text as epoch
 from turnlog.logs l
 left join lateral (
     select position, chain_hash from turnlog.events where log = l.log order by log desc, position desc limit 1
