@@ -13,6 +13,7 @@ from turnlog_events.compose import Composition, Line, Node, compose
 from turnlog_events.tokens import count_tokens
 from turnlog_query.context import FORMS, Assembled, Recall, Said, assemble, said_of
 from turnlog_query.context.price import message_tokens
+from turnlog_query.context.units import units_of
 
 OPENAI, ANTHROPIC, TEXT = FORMS["openai"], FORMS["anthropic"], FORMS["text"]
 
@@ -195,6 +196,24 @@ def test_every_version_is_summarised_kept_left_out_or_unpaired(
         assert any(places), (version, made)
 
 
+def shows_something(body: dict[str, Any]) -> bool:
+    content = body["content"]
+    left = content if isinstance(content, str) else [b for b in content if b != {"type": "text", "text": ""}]
+    return bool(left or body.get("tool_calls") or body.get("tool_call_id"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(*cases)
+def test_a_context_is_not_blank_when_a_turn_has_something_to_show(
+    turns: list[dict[str, Any]], max_tokens: int, form: str, covered_to: int, lines: int
+) -> None:
+    fresh = [body for body in turns if body["version"] > covered_to]
+    unpaired = units_of([item for body in fresh for item in said_of(orjson.dumps(body))]).unpaired
+    fields = build(turns, max_tokens, form, covered_to, lines).fields
+    if any(shows_something(body) and body["version"] not in unpaired for body in fresh):
+        assert fields.get("messages") or fields.get("system") or fields.get("text")
+
+
 # --- what is chosen -------------------------------------------------------------------------------------------
 
 
@@ -266,6 +285,29 @@ def test_the_smallest_budget_still_says_that_something_was_cut(form: str) -> Non
     assert "cut: " in str(made.fields)
 
 
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_a_newest_turn_of_empty_text_does_not_push_out_the_turn_before_it(form: str) -> None:
+    blank = [{"type": "text", "text": ""}]
+    turns = [turn(1, content=blank), turn(2, content="word " * 500), turn(3, content=blank)]
+    made = assemble(recall(turns), 50, FORMS[form])
+    assert "word word" in str(made.fields)
+    assert made.cut is not None
+    assert (made.turns, made.left_out) == ((1, 3), None)
+
+
+def test_a_turn_of_empty_text_does_not_bring_back_a_turn_that_the_summary_covers() -> None:
+    turns = [turn(9), turn(10), turn(11, content=[{"type": "text", "text": ""}]), turn(12, content="new")]
+    made = assemble(recall(turns, 10, summary(10)), 1000, ANTHROPIC)
+    assert (made.summary_to, made.turns, made.left_out) == (10, (11, 12), None)
+    assert "hello" not in str(made.fields)
+
+
+def test_where_the_gap_line_has_no_room_the_newest_turn_still_has() -> None:
+    made = assemble(recall([turn(1, content="0"), turn(2, content="0\n0<🙂")]), 16, TEXT)
+    assert made.fields["text"] == "user: 0\n  0<🙂"
+    assert (made.turns, made.left_out, made.cut) == ((2, 2), (1, 1), None)
+
+
 def test_a_result_too_long_for_the_budget_is_cut_with_its_call_kept() -> None:
     made = assemble(recall([turn(1), call(2, "a"), result(3, "a", "row " * 2000)]), 200, OPENAI)
     assert [m["role"] for m in made.fields["messages"]] == ["assistant", "tool"]
@@ -328,6 +370,21 @@ def test_turns_stored_in_anthropics_form_become_openais() -> None:
     messages = assemble(recall(turns), 1000, OPENAI).fields["messages"]
     assert messages[0]["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"q":1}'}
     assert messages[1] == {"role": "tool", "tool_call_id": "a", "content": "found"}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_only_an_assistant_calls_tools(role: str) -> None:
+    use = {"type": "tool_use", "id": "a", "name": "look", "input": {"q": 1}}
+    answer = [{"type": "tool_result", "tool_use_id": "a", "content": "found"}]
+    for form in (OPENAI, ANTHROPIC):
+        made = assemble(recall([turn(1, role, [use]), turn(2, content=answer), turn(3)]), 1000, form)
+        assert {m["role"] for m in made.fields["messages"]} == {"user"}
+        assert "tool_use" in str(made.fields), "what was said stays, as text"
+        assert made.unpaired == (2,)
+    asked = [{"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    (message,) = assemble(recall([turn(1, "user", "", tool_calls=asked)]), 1000, OPENAI).fields["messages"]
+    assert "tool_calls" not in message
+    assert "look" in str(message["content"])
 
 
 def test_turns_stored_in_openais_form_become_anthropics() -> None:

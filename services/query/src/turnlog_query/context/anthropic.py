@@ -10,7 +10,7 @@ import orjson
 from turnlog_events.tokens import TOKENS_PER_MESSAGE, count_tokens
 from turnlog_query.context.openai import UNCALLED
 from turnlog_query.context.price import message_tokens
-from turnlog_query.context.said import Call, Content, Said, plain_text
+from turnlog_query.context.said import TEXT_KINDS, Call, Content, Said, plain_text
 from turnlog_query.context.summary_label import LabelledSummary
 
 Block = dict[str, Any]
@@ -88,7 +88,7 @@ def _converted(content: Content) -> Content:
 def _block(block: Block) -> Block | None:
     """A stored block as one of Anthropic's; one that it does not know becomes text. None for empty text."""
     kind = block.get("type")
-    if kind in ("text", "input_text", "output_text") and isinstance(block.get("text"), str):
+    if kind in TEXT_KINDS and isinstance(block.get("text"), str):
         return _text(block["text"]) if block["text"] else None
     if kind == "image_url" and (source := _image_source(block.get("image_url"))):
         return {"type": "image", "source": source}

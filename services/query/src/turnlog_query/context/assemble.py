@@ -15,7 +15,7 @@ from turnlog_query.context.cut import cut_unit
 from turnlog_query.context.forms import Form
 from turnlog_query.context.said import Said
 from turnlog_query.context.summary_label import LabelledSummary
-from turnlog_query.context.units import Unit, Units, units_of
+from turnlog_query.context.units import Unit, Units, units_of, with_blanks_joined
 
 SUMMARY_SHARE = 0.25
 SUMMARY_LEAST_TOKENS = 16
@@ -68,7 +68,8 @@ class _Choice:
 def assemble(recall: Recall, max_tokens: int, form: Form) -> Assembled:
     """The context within `max_tokens` (at least 16), counted on the finished answer."""
     found = units_of(recall.said)
-    units = tuple(u for u in found.units if u.last_version > recall.covered_to)
+    units = with_blanks_joined([u for u in found.units if u.last_version > recall.covered_to])
+    found = Units(units, found.unpaired)
     prices = [sum(map(form.price, unit.items)) for unit in units]
     newest = prices[-1] if prices else 0
     room = max(int(max_tokens * SUMMARY_SHARE), max_tokens - sum(prices))
@@ -122,13 +123,13 @@ def _with_cut(choice: _Choice, room: int, form: Form) -> _Choice:
 
 def _settled(recall: Recall, choice: _Choice, found: Units, max_tokens: int, form: Form) -> Assembled:
     """Render and count; while it is too long, give up the oldest unit, then the summary, then more of the
-    newest."""
+    newest, then the line that says that turns were left out (`left_out` says it too)."""
     original = next((u for u in reversed(found.units) if choice.units and _same(u, choice.units[-1])), None)
-    room = max_tokens
+    room, gap_told = max_tokens, True
     while True:
         items = [item for unit in choice.units for item in unit.items]
         left_out = _left_out(recall, choice, found)
-        fields = form.render(choice.summary, items, left_out is not None)
+        fields = form.render(choice.summary, items, gap_told and left_out is not None)
         over = form.tokens(fields) - max_tokens
         if over <= 0:
             return _assembled(recall, choice, found, fields, form, left_out)
@@ -139,6 +140,9 @@ def _settled(recall: Recall, choice: _Choice, found: Units, max_tokens: int, for
         elif original is not None and room > 0:
             room -= over
             choice = _with_cut(_Choice(None, (original,)), room, form)
+        elif original is not None and gap_told:
+            room, gap_told = max_tokens, False
+            choice = _Choice(None, (original,))
         else:
             choice = _Choice(None, ())
 

@@ -14,6 +14,8 @@ import orjson
 
 Content = str | list[dict[str, Any]]
 
+TEXT_KINDS = frozenset({"text", "input_text", "output_text"})
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -44,22 +46,33 @@ class Said:
         """Nothing would be left to show."""
         return not self.content and not self.calls and self.answers is None
 
+    @property
+    def blank(self) -> bool:
+        """Nothing can be read in it: it is empty, or its content is blocks of empty text."""
+        return not self.calls and self.answers is None and not _shows(self.content)
+
 
 def said_of(view: bytes) -> list[Said]:
     """The messages of one turn, in the order said: a turn that answers calls and also speaks becomes
-    several."""
+    several. Only an assistant calls tools, as in both chat APIs: what looks like a call in another role is
+    text."""
     turn = orjson.loads(view)
     version, role, content = turn["version"], turn["role"], turn["content"]
     name, at = turn.get("name"), turn.get("occurred_at") or ""
-    calls = [call for item in turn.get("tool_calls") or () if (call := _openai_call(item))]
     if role == "tool" and isinstance(turn.get("tool_call_id"), str):
         return [Said(version, "tool", content, name, at, answers=turn["tool_call_id"])]
+    may_call = role == "assistant"
+    asked = turn.get("tool_calls") or ()
+    calls = [call for item in asked if may_call and (call := _openai_call(item))]
+    if asked and not may_call:
+        content = [*_blocks_of(content), *map(_as_text, asked)]
     results: list[Said] = []
     if isinstance(content, list):
         rest: list[dict[str, Any]] = []
         for block in content:
             if call := _anthropic_call(block):
-                calls.append(call)
+                calls += [call] if may_call else []
+                rest += [] if may_call else [_as_text(block)]
             elif block.get("type") == "tool_result" and isinstance(block.get("tool_use_id"), str):
                 inner = _result_content(block.get("content"))
                 results.append(Said(version, "tool", inner, None, at, answers=block["tool_use_id"]))
@@ -78,6 +91,23 @@ def plain_text(content: Content) -> str:
     return "\n".join(
         block["text"] if isinstance(block.get("text"), str) else orjson.dumps(block).decode() for block in content
     )
+
+
+def _shows(content: Content) -> bool:
+    """Whether there is anything in the content but blocks of empty text."""
+    if isinstance(content, str):
+        return bool(content)
+    return any(block.get("type") not in TEXT_KINDS or block.get("text") != "" for block in content)
+
+
+def _blocks_of(content: Content) -> list[dict[str, Any]]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _as_text(item: Any) -> dict[str, Any]:
+    return {"type": "text", "text": orjson.dumps(item).decode()}
 
 
 def _openai_call(item: Any) -> Call | None:

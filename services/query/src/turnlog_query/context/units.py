@@ -52,6 +52,26 @@ def units_of(said: Sequence[Said]) -> Units:
     return Units(tuple(u for u in units if u is not None), tuple(sorted(unpaired)))
 
 
+def with_blanks_joined(units: Sequence[Unit]) -> tuple[Unit, ...]:
+    """The units that show something; the versions of those that do not are covered by the one before (the first by
+    the one after).
+
+    Some forms render nothing for a blank message: alone it would take the place of the newest turn and leave the
+    context empty. Where all units are blank they stay as they are.
+    """
+    joined: list[Unit] = []
+    first: int | None = None
+    for unit in units:
+        if not all(item.blank for item in unit.items):
+            joined.append(unit if first is None else replace(unit, first_version=first))
+            first = None
+        elif joined:
+            joined[-1] = replace(joined[-1], last_version=unit.last_version)
+        elif first is None:
+            first = unit.first_version
+    return tuple(joined) or tuple(units)
+
+
 def has_orphan(said: Sequence[Said]) -> bool:
     """Whether a result's call is not among these messages: it may stand just before them."""
     return bool(_pair(said)[1])
