@@ -1,0 +1,2 @@
+-- The tenants of a log, for listings.
+create index tenants_by_log on turnlog.tenants (log, tenant)
