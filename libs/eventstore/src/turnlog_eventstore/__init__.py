@@ -2,7 +2,9 @@
 
 from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored, newly_stored
 from turnlog_eventstore.connections import StoreSettings
+from turnlog_eventstore.each_log import each_log
 from turnlog_eventstore.errors import (
+    DiskFull,
     OutcomeUnknown,
     SchemaMissing,
     StatementFailed,
@@ -12,10 +14,12 @@ from turnlog_eventstore.errors import (
 )
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings
 from turnlog_eventstore.store import LogHead, Members, SessionRow, Store
+from turnlog_eventstore.tenant_logs import TenantLogs
 
 __all__ = [
     "AppendRequest",
     "Appended",
+    "DiskFull",
     "Leadership",
     "LeadershipSettings",
     "LogHead",
@@ -31,6 +35,8 @@ __all__ = [
     "StoreSettings",
     "StoreUnavailable",
     "Stored",
+    "TenantLogs",
     "UnknownLog",
+    "each_log",
     "newly_stored",
 ]

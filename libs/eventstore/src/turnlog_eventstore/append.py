@@ -40,11 +40,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Nothing of the request is stored. `version` is the session's version now; `key` the one in conflict."""
+    """Nothing of the request is stored. `version` is the session's version now; `key` the one in conflict; `log` the
+    one that the tenant is assigned to, when it is another (`wrong_log`)."""
 
-    code: Literal["version_mismatch", "conflict"]
-    version: int
+    code: Literal["version_mismatch", "conflict", "wrong_log"]
+    version: int = 0
     key: str | None = None
+    log: str | None = None
 
 
 Appended = Stored | Rejected
@@ -126,6 +128,9 @@ def results(log: str, requests: Sequence[AppendRequest], rows: Iterable[Sequence
     for request in requests:
         own = [next(left) for _ in request.events]
         status = own[0][1]
+        if status == "wrong_log":
+            out.append(Rejected("wrong_log", log=own[0][2]))
+            continue
         if status in ("conflict", "version_mismatch"):
             key = next((row[2] for row in own if row[3] is not None), None) if status == "conflict" else None
             out.append(Rejected(status, own[0][4], key))

@@ -1,10 +1,15 @@
 """A pool whose every step is bounded, also when PostgreSQL is paused or half-open.
 
 asyncpg's own time-outs send a cancel request and wait for the server to take it, which a paused server never does.
-Here the wait is ours: at the deadline the connection is terminated (its socket closed) and never used again.
+Here the wait is ours: at the deadline the connection is terminated (its socket closed) and never used again. A connect
+that takes too long is left to end by itself (cancelled, it could leak its socket) and keeps its place until then.
+
+Each new connection says which server it reached (`epoch`), so that a PostgreSQL that was restarted, restored or
+replaced is noticed before the first statement goes there.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,33 +18,17 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from turnlog_eventstore.errors import OutcomeUnknown, SchemaMissing, StatementFailed, StoreUnavailable
+from turnlog_eventstore.errors import StoreUnavailable
+from turnlog_eventstore.failures import CONNECTION_ERRORS, brief, not_connected, read_failure, write_failure
+from turnlog_eventstore.statements import statement
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 T = TypeVar("T")
+Admit: TypeAlias = Callable[[str, float], Awaitable[None]]
+"""Called with a connection's epoch and the seconds left before a write is sent there; raises to refuse it."""
 
-_CONNECTION_ERRORS = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
-_REFUSALS = (
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleSessionTimeoutError,
-    asyncpg.PostgresIOError,
-)
-_MISSING = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)
+_FAILURES = (*CONNECTION_ERRORS, asyncpg.PostgresError)
+_NEVER = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,77 +42,138 @@ class StoreSettings:
     statement_cache_size: int = 100
 
 
-class Connections:
-    """A bounded pool of connections to one PostgreSQL."""
+class _Dated(asyncpg.Connection):  # type: ignore[type-arg]
+    """A connection that knows which server it reached."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", settings: StoreSettings) -> None:
-        self._pool = pool
+    __slots__ = ("epoch",)
+    epoch: str
+
+
+class Connections:
+    """A bounded pool of connections to one PostgreSQL. `epoch` is that of the newest connection ("" before any)."""
+
+    def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
+        self._pool: asyncpg.Pool[Any]
+        self._slots = asyncio.Semaphore(settings.pool_connections)
+        self._listeners: list[Callable[[str], None]] = []
+        self.epoch = ""
 
     @classmethod
     async def open(cls, dsn: str, settings: StoreSettings) -> "Connections":
         """A pool that connects when first used. Raises ValueError for an address that is none."""
-        pool = await asyncpg.create_pool(
+        connections = cls(settings)
+        connections._pool = await asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=settings.pool_connections,
+            max_queries=_NEVER,  # asyncpg would close the connection politely then, and wait for a paused server
             timeout=settings.connect_timeout_s,
             max_inactive_connection_lifetime=300,
             statement_cache_size=settings.statement_cache_size,
             server_settings={"role": settings.role, "application_name": "turnlog"},
+            connection_class=_Dated,
+            init=connections._learn_epoch,
             reset=_keep_session,
         )
-        return cls(pool, settings)
+        return connections
 
     async def close(self) -> None:
         """Close all connections, by force after the deadline."""
-        done, _ = await asyncio.wait({asyncio.ensure_future(self._pool.close())}, timeout=self._settings.deadline_s)
+        closing = asyncio.ensure_future(self._pool.close())
+        done, _ = await asyncio.wait({closing}, timeout=self._settings.deadline_s)
         if not done:
             self._pool.terminate()
+            closing.cancel()
+        closing.add_done_callback(_forget)
+
+    def on_epoch(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with the epoch whenever a new connection reaches another server than the one before."""
+        self._listeners.append(heard)
 
     @asynccontextmanager
     async def connection(self, deadline_s: float) -> AsyncIterator[Connection]:
-        """A connection of the pool. Raises `StoreUnavailable` when none can be had in time."""
-        try:
-            connection = await self._pool.acquire(timeout=deadline_s)
-        except TimeoutError:
-            raise StoreUnavailable("no connection to PostgreSQL within the deadline") from None
-        except _CONNECTION_ERRORS + _REFUSALS as error:
-            raise StoreUnavailable(f"PostgreSQL cannot be reached: {_brief(error)}") from error
+        """A connection of the pool. Raises `StoreUnavailable` when none can be had in time; nothing was sent then."""
+        connection = await self._acquire(deadline_s)
         try:
             yield connection
         finally:
-            await self._pool.release(connection)
+            try:
+                await self._pool.release(connection)
+            finally:
+                self._slots.release()
 
     async def read(self, query: Callable[[Connection], Awaitable[T]], deadline_s: float | None = None) -> T:
-        """Run a read within the deadline (seconds). Raises `StoreUnavailable` or `SchemaMissing`."""
-        limit_s = self._settings.deadline_s if deadline_s is None else deadline_s
-        async with self.connection(limit_s) as connection:
+        """Run a read within the deadline (seconds, in all). Raises `StoreUnavailable` or `SchemaMissing`."""
+        ends_at = time.monotonic() + (self._settings.deadline_s if deadline_s is None else deadline_s)
+        async with self.connection(ends_at - time.monotonic()) as connection:
             try:
-                return await within(connection, query(connection), limit_s)
-            except TimeoutError:
-                raise StoreUnavailable("PostgreSQL did not answer within the deadline") from None
-            except _MISSING as error:
-                raise SchemaMissing(f"{_brief(error)}: run `turnlog migrate`") from error
-            except _CONNECTION_ERRORS + _REFUSALS as error:
-                raise StoreUnavailable(f"PostgreSQL failed: {_brief(error)}") from error
+                return await within(connection, query(connection), ends_at - time.monotonic())
+            except (TimeoutError, *_FAILURES) as error:
+                raise read_failure(error) from error
 
-    async def write(self, query: Callable[[Connection], Awaitable[T]], deadline_s: float | None = None) -> T:
-        """Run one committing statement. Raises `StoreUnavailable` (not done) or `OutcomeUnknown`."""
-        limit_s = self._settings.deadline_s if deadline_s is None else deadline_s
-        async with self.connection(limit_s) as connection:
+    async def write(
+        self,
+        query: Callable[[Connection], Awaitable[T]],
+        deadline_s: float | None = None,
+        admit: Admit | None = None,
+    ) -> T:
+        """Run one committing statement within the deadline (seconds, in all). Raises `StoreUnavailable` (not done),
+        `OutcomeUnknown`, `StatementFailed` (not done), or what `admit` raises (not done)."""
+        ends_at = time.monotonic() + (self._settings.deadline_s if deadline_s is None else deadline_s)
+        async with self.connection(ends_at - time.monotonic()) as connection:
+            if admit is not None:
+                await admit(epoch_of(connection), ends_at - time.monotonic())
+            if connection.is_closed():
+                raise StoreUnavailable("the connection to PostgreSQL closed before anything was sent")
             try:
-                return await within(connection, query(connection), limit_s)
-            except TimeoutError:
-                raise OutcomeUnknown("PostgreSQL did not answer within the deadline") from None
-            except _MISSING as error:
-                raise SchemaMissing(f"{_brief(error)}: run `turnlog migrate`") from error
-            except _REFUSALS as error:
-                raise StoreUnavailable(f"PostgreSQL refused: {_brief(error)}") from error
-            except _CONNECTION_ERRORS as error:
-                raise OutcomeUnknown(f"the connection to PostgreSQL broke: {_brief(error)}") from error
-            except (asyncpg.PostgresError, asyncpg.DataError) as error:
-                raise StatementFailed(_brief(error), error.sqlstate or "") from error
+                return await within(connection, query(connection), ends_at - time.monotonic())
+            except (TimeoutError, *_FAILURES) as error:
+                raise write_failure(error) from error
+
+    async def _acquire(self, deadline_s: float) -> Connection:
+        ends_at = time.monotonic() + deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("all connections to PostgreSQL are busy") from None
+        getting = asyncio.ensure_future(self._pool.acquire())
+        try:
+            done, _ = await asyncio.wait({getting}, timeout=max(0.0, ends_at - time.monotonic()))
+        except asyncio.CancelledError:
+            getting.add_done_callback(self._give_back)
+            raise
+        if not done:
+            getting.add_done_callback(self._give_back)
+            raise StoreUnavailable("no connection to PostgreSQL within the deadline")
+        try:
+            return getting.result()
+        except (TimeoutError, *_FAILURES) as error:
+            self._slots.release()
+            raise not_connected(error) from error
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def _give_back(self, getting: "asyncio.Future[Any]") -> None:
+        """A connection came after its asker had left: close it, as giving it back would take another wait."""
+        if not getting.cancelled() and getting.exception() is None:
+            getting.result().terminate()
+        self._slots.release()
+
+    async def _learn_epoch(self, connection: Connection) -> None:
+        found: str = await within(connection, connection.fetchval(statement("epoch")), self._settings.connect_timeout_s)
+        connection.epoch = found  # type: ignore[union-attr]
+        if found != self.epoch:
+            self.epoch = found
+            for heard in self._listeners:
+                heard(found)
+
+
+def epoch_of(connection: Connection) -> str:
+    """Which server a pooled connection reached."""
+    return str(getattr(connection, "epoch", ""))
 
 
 async def within(connection: Connection, call: Awaitable[T], deadline_s: float) -> T:
@@ -133,7 +183,7 @@ async def within(connection: Connection, call: Awaitable[T], deadline_s: float) 
     """
     task = asyncio.ensure_future(call)
     try:
-        done, _ = await asyncio.wait({task}, timeout=deadline_s)
+        done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline_s))
     except asyncio.CancelledError:
         _abandon(connection, task)
         raise
@@ -145,13 +195,17 @@ async def within(connection: Connection, call: Awaitable[T], deadline_s: float) 
 
 def _abandon(connection: Connection, task: "asyncio.Future[Any]") -> None:
     connection.terminate()
-    task.add_done_callback(lambda t: t.cancelled() or t.exception())
+    task.add_done_callback(_forget)
+
+
+def _forget(task: "asyncio.Future[Any]") -> None:
+    """Take the outcome, which nobody waits for any more, so that it is not reported as never retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _keep_session(_: Connection) -> None:
     """Instead of asyncpg's RESET ALL round trip at each release: no query of ours changes the session."""
 
 
-def _brief(error: BaseException) -> str:
-    """The error without its query or parameters: those may hold content."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+__all__ = ["Admit", "Connection", "Connections", "StoreSettings", "brief", "epoch_of", "within"]

@@ -2,6 +2,7 @@
 
 StoreError
 ├── StoreUnavailable   nothing was done; the same call may be tried again
+│   └── DiskFull       nothing was done, as PostgreSQL has no room left
 ├── OutcomeUnknown     an append's commit was under way at the deadline; retry with the same keys
 ├── StatementFailed    PostgreSQL raised an error of its own: nothing was done, and the same call fails again
 ├── UnknownLog         no log of this name exists
@@ -15,6 +16,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """PostgreSQL refused, vanished or did not answer in time, and nothing was done. Retryable."""
+
+
+class DiskFull(StoreUnavailable):
+    """PostgreSQL's disk is full: nothing was done, and somebody must make room."""
 
 
 class OutcomeUnknown(StoreError):

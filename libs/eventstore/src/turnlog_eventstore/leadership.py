@@ -1,18 +1,27 @@
-"""Leadership: one holder of a name at a time, by a session-level advisory lock on a connection of its own.
+"""Leadership: one holder of a name at a time, spread over the replicas that contend for it.
 
-A lock is only liveness (what a leader writes is fenced where it is written). A leader that is paused stops its
-heartbeat, PostgreSQL ends its idle session (`idle_session_timeout`), and a stand-by takes over.
+All leaderships of a process share one session of PostgreSQL (`leader_session.py`), one task and one heartbeat;
+`spread.py` decides what to take and what to give up. A lock is only liveness: what a leader writes is fenced where it
+is written.
 """
 
 import asyncio
+import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from weakref import WeakValueDictionary
 
-import asyncpg
+import structlog
 
-from turnlog_eventstore.connections import Connection, within
+from turnlog_eventstore.connections import within
+from turnlog_eventstore.leader_session import LeaderSession, Seen
+from turnlog_eventstore.spread import Standing, kind_of, moves
+from turnlog_eventstore.waiting import passed
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,77 +35,128 @@ class LeadershipSettings:
 
 @dataclass(slots=True)
 class Leadership:
-    """Held leadership. `lost` is set when it may have passed to another: stop, then ask again."""
+    """Held leadership. `lost` is set when it may have passed to another, or shall pass: stop, then ask again."""
 
     name: str
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@asynccontextmanager
-async def leadership(
-    dsn: str, name: str, settings: LeadershipSettings = LeadershipSettings()
-) -> AsyncIterator[Leadership]:
-    """Wait until this process leads `name`; give it up on leaving. Waits for ever while PostgreSQL is away."""
-    connection = await _win(dsn, name, settings)
-    held = Leadership(name)
-    heart = asyncio.create_task(_beat(connection, held, settings))
-    try:
-        yield held
-    finally:
-        heart.cancel()
-        connection.terminate()
-        await asyncio.wait({heart})
+class _Candidacy:
+    """One `hold` that waits or holds. It counts as holding until it leaves, also when it lost what it held."""
+
+    def __init__(self, name: str) -> None:
+        self.leadership = Leadership(name)
+        self.granted = asyncio.Event()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.leadership.lost.is_set()
 
 
-async def _win(dsn: str, name: str, settings: LeadershipSettings) -> Connection:
-    connection: Connection | None = None
-    try:
-        while True:
+class Leaderships:
+    """What this process leads and would lead. The session stands only while there is something to contend for."""
+
+    def __init__(self, dsn: str, settings: LeadershipSettings) -> None:
+        self._dsn, self._settings = dsn, settings
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._candidacies: dict[str, _Candidacy] = {}
+        self._free_since: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[Leadership]:
+        """Wait until this process leads `name`; let it go on leaving. Waits for ever while PostgreSQL is away."""
+        turn = self._turns.setdefault(name, asyncio.Lock())  # two of one process would share its session's lock
+        async with turn:
+            candidacy = self._candidacies[name] = _Candidacy(name)
+            if self._task is None:
+                self._task = asyncio.create_task(self._contend())
+            self._wake.set()
             try:
-                connection = connection or await _connect(dsn, settings)
-                query = connection.fetchval("select pg_try_advisory_lock(hashtextextended($1, 0))", name)
-                if await within(connection, query, settings.lease_s / 2):
-                    return connection
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                if connection is not None:
-                    connection.terminate()
-                connection = None
-            await asyncio.sleep(settings.retry_s)
-    except asyncio.CancelledError:
-        if connection is not None:
-            connection.terminate()
-        raise
+                await candidacy.granted.wait()
+                yield candidacy.leadership
+            finally:
+                del self._candidacies[name]
+                self._wake.set()
+                if not self._candidacies:
+                    await self.close()
 
+    async def close(self) -> None:
+        """Let go of everything at once."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
-async def _connect(dsn: str, settings: LeadershipSettings) -> Connection:
-    """A connection that PostgreSQL ends when it stays idle. Cancelled on the way, it is closed once it stands."""
-    connecting = asyncio.ensure_future(
-        asyncpg.connect(
-            dsn,
-            timeout=settings.lease_s / 2,
-            server_settings={
-                "application_name": "turnlog leader",
-                "idle_session_timeout": str(int(settings.lease_s * 1000)),
-            },
-        )
-    )
-    try:
-        await asyncio.wait({connecting})
-    except asyncio.CancelledError:
-        connecting.add_done_callback(_close_late)
-        raise
-    return connecting.result()
+    async def _contend(self) -> None:
+        session: LeaderSession | None = None
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    if session is None:
+                        session = await LeaderSession.open(self._dsn, self._settings.lease_s)
+                        session.on_end(self._wake.set)
+                    await within(session.connection, self._settle(session), self._settings.lease_s / 2)
+                except Exception as error:  # the outermost loop: whatever it was, what was held is not held any more
+                    self._lose_all(type(error).__name__)
+                    if session is not None:
+                        session.close()
+                    session = None
+                await passed(self._wake, self._pause_s())
+        finally:
+            if session is not None:
+                session.close()
+            self._lose_all("closed")
 
+    def _pause_s(self) -> float:
+        """Short while something is waited for, and always short of the lease."""
+        waits = any(not candidacy.granted.is_set() for candidacy in self._candidacies.values())
+        return self._settings.retry_s * random.uniform(0.7, 1.0) if waits else self._settings.heartbeat_s
 
-def _close_late(connecting: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
-    if not connecting.cancelled() and connecting.exception() is None:
-        connecting.result().terminate()
+    async def _settle(self, session: LeaderSession) -> None:
+        """One round: let go of what was left, look, take what is due, ask for what is not."""
+        for name in [n for n in session.locked if not self._holds(n)]:
+            await session.unlock(name)
+        names = [name for name, candidacy in self._candidacies.items() if name in session.locked or not candidacy.lost]
+        await session.contend(names)
+        standings = self._dated(await session.look(names))
+        for _, group in groupby(sorted(standings, key=lambda s: kind_of(s.name)), key=lambda s: kind_of(s.name)):
+            await self._move(session, list(group))
 
+    def _holds(self, name: str) -> bool:
+        candidacy = self._candidacies.get(name)
+        return candidacy is not None and candidacy.granted.is_set()
 
-async def _beat(connection: Connection, held: Leadership, settings: LeadershipSettings) -> None:
-    try:
-        while True:
-            await asyncio.sleep(settings.heartbeat_s)
-            await within(connection, connection.fetchval("select 1"), settings.lease_s / 2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        held.lost.set()
+    def _is_leaving(self, name: str) -> bool:
+        candidacy = self._candidacies.get(name)
+        return candidacy is None or candidacy.lost
+
+    def _dated(self, seen: list[Seen]) -> list[Standing]:
+        now = time.monotonic()
+        since = {s.name: self._free_since.get(s.name, now) for s in seen if s.holder is None}
+        self._free_since = since
+        random.shuffle(seen)  # so that two replicas that start together do not reach for the same names
+        return [Standing(s.name, s.holder, s.contenders, now - since.get(s.name, now)) for s in seen]
+
+    async def _move(self, session: LeaderSession, standings: list[Standing]) -> None:
+        leaving = {s.name for s in standings if s.name in session.locked and self._is_leaving(s.name)}
+        due = moves(session.pid, standings, leaving, self._settings.lease_s)
+        for name in due.take:
+            candidacy = self._candidacies.get(name)
+            if candidacy is None or not await session.try_lock(name):
+                continue
+            if self._candidacies.get(name) is candidacy:  # else it left meanwhile, and the next round lets go
+                candidacy.granted.set()
+        for name in due.give_up:
+            if (candidacy := self._candidacies.get(name)) is not None:
+                _log.info("leadership_given_up", name=name)
+                candidacy.leadership.lost.set()
+
+    def _lose_all(self, cause: str) -> None:
+        for name, candidacy in self._candidacies.items():
+            if candidacy.granted.is_set() and not candidacy.lost:
+                _log.warning("leadership_lost", name=name, cause=cause)
+                candidacy.leadership.lost.set()

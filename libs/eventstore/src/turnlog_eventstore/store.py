@@ -3,7 +3,7 @@
 Services hold one `Store` each. Events go in through `append` only; nothing here can change one.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
 from turnlog_eventstore.append import Appended, AppendRequest, Stored, parameters, results
-from turnlog_eventstore.connections import Connections, StoreSettings
+from turnlog_eventstore.connections import Admit, Connections, StoreSettings
 from turnlog_eventstore.errors import StatementFailed, UnknownLog
 from turnlog_eventstore.known_members import KnownMembers
-from turnlog_eventstore.leadership import Leadership, LeadershipSettings, leadership
+from turnlog_eventstore.leadership import Leadership, Leaderships, LeadershipSettings
 from turnlog_eventstore.statements import statement
 
 MAX_VERSION = 2**63 - 1
@@ -58,9 +58,8 @@ class Store:
     """The event log in PostgreSQL. Reads raise `StoreUnavailable`; see each write for its errors."""
 
     def __init__(self, dsn: str, connections: Connections, leadership_settings: LeadershipSettings) -> None:
-        self._dsn = dsn
         self._connections = connections
-        self._leadership_settings = leadership_settings
+        self._leaderships = Leaderships(dsn, leadership_settings)
         self._members = KnownMembers()
 
     @classmethod
@@ -74,20 +73,35 @@ class Store:
         return cls(dsn, await Connections.open(dsn, settings), leadership_settings)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Let go of all leaderships and close all connections."""
+        await self._leaderships.close()
         await self._connections.close()
 
+    @property
+    def epoch(self) -> str:
+        """The running PostgreSQL as the newest connection found it, as in `LogHead.epoch`; "" before any."""
+        return self._connections.epoch
+
+    def on_epoch(self, heard: Callable[[str], None]) -> None:
+        """Call `heard` with the epoch whenever a new connection reaches another server than the one before."""
+        self._connections.on_epoch(heard)
+
     async def append(
-        self, log: str, requests: Sequence[AppendRequest], deadline_s: float | None = None
+        self,
+        log: str,
+        requests: Sequence[AppendRequest],
+        deadline_s: float | None = None,
+        admit: Admit | None = None,
     ) -> list[Appended]:
         """Append requests in one transaction; one result per request, in order.
 
-        No (tenant, session, key) may stand in `requests` twice. Raises `StoreUnavailable` (nothing stored),
-        `OutcomeUnknown` (retry with the same keys), `UnknownLog`, or `StatementFailed`.
+        `admit` is asked before anything is sent, with the epoch of the server that would store it. No (tenant, session,
+        key) may stand in `requests` twice. Raises `StoreUnavailable` (nothing stored), `OutcomeUnknown` (retry with the
+        same keys), `UnknownLog`, `StatementFailed`, or what `admit` raises.
         """
         arguments = parameters(log, requests, self._members)
         try:
-            rows = await self._connections.write(lambda c: c.fetch(statement("append"), *arguments), deadline_s)
+            rows = await self._connections.write(lambda c: c.fetch(statement("append"), *arguments), deadline_s, admit)
         except StatementFailed as error:
             if error.sqlstate == _UNDEFINED_OBJECT:
                 raise UnknownLog(log) from None
@@ -112,6 +126,11 @@ class Store:
     async def logs(self) -> list[str]:
         """The names of all logs."""
         return [row[0] for row in await self._rows("logs")]
+
+    async def tenant_log(self, tenant: str, deadline_s: float | None = None) -> tuple[str | None, bool]:
+        """The log the tenant is assigned to (None: to none), and whether it has a session and so can never move."""
+        rows = await self._connections.read(lambda c: c.fetch(statement("tenant_log"), tenant), deadline_s)
+        return rows[0][0], rows[0][1]
 
     async def session_version(self, tenant: str, session_id: str) -> int:
         """The session's head version; 0 when there is no such session."""
@@ -203,8 +222,9 @@ class Store:
         await self._connections.write(lambda c: c.execute(statement("save_checkpoint"), log, consumer, position))
 
     def leadership(self, name: str) -> AbstractAsyncContextManager[Leadership]:
-        """Wait for leadership of `name`, on a connection of its own."""
-        return leadership(self._dsn, name, self._leadership_settings)
+        """Wait for leadership of `name` (a kind, '/', and what is led). All of one store share a connection of their
+        own, and those of a kind spread over the replicas that contend for them: see `Leaderships`."""
+        return self._leaderships.hold(name)
 
     async def scan(self, log: str, after: int, batch_events: int) -> AsyncIterator[list[Event]]:
         """The whole log after a position in batches, up to where it ends now."""
