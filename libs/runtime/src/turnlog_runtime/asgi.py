@@ -1,8 +1,9 @@
-"""The ASGI edge shared by all HTTP services: request ids, errors in one form, bodies read within a limit.
+"""The ASGI edge shared by all HTTP services: request ids, deadlines, errors in one form, bodies read within limits.
 
 Pure ASGI: Starlette's `BaseHTTPMiddleware` would cancel inner work and hide disconnects.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import structlog
 
 from turnlog_events.errors import InvalidField
 from turnlog_events.ids import new_id
+from turnlog_runtime.deadlines import Deadlines, OpenRequests, limit_of
 from turnlog_runtime.problems import INTERNAL, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -51,9 +53,36 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int, *, patient: bool = False) -> bytes:
     """The request's body. Raises 413 as soon as it is known to be too large, 415 for a compressed one, and
-    `ClientGone` when it was cut short."""
+    `ClientGone` when it was cut short. Behind the edge it must arrive within `deadlines.BODY_S`, or with `patient` each
+    part of it; the request's own time limit begins when it has arrived."""
+    _check_headers(scope, limit_bytes)
+    limit = limit_of(scope)
+    if limit is not None:
+        limit.wait_for_body()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    parts, size = [body], len(body)
+    while message["type"] == "http.request" and message.get("more_body"):
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        if patient and limit is not None:
+            limit.wait_for_body()
+        message = await receive()
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if size > limit_bytes:
+        raise _too_large(limit_bytes)
+    if limit is not None:
+        limit.body_arrived()
+    return body if len(parts) == 1 else b"".join(parts)
+
+
+def _check_headers(scope: Scope, limit_bytes: int) -> None:
     for key, value in scope["headers"]:
         if key == b"content-length" and value.isdigit() and int(value) > limit_bytes:
             raise _too_large(limit_bytes)
@@ -63,25 +92,6 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
             )
         if key == b"content-type" and b"charset" in value.lower() and b"utf-8" not in value.lower():
             raise Problem(415, "unsupported_encoding", "content-type: the body must be UTF-8", "content-type")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body"):
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-        return body
-    parts, size = [body], len(body)
-    while message["type"] == "http.request" and message.get("more_body"):
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-        message = await receive()
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    if size > limit_bytes:
-        raise _too_large(limit_bytes)
-    return b"".join(parts)
 
 
 def _too_large(limit_bytes: int) -> Problem:
@@ -95,22 +105,34 @@ def _too_large(limit_bytes: int) -> Problem:
 
 
 class Edge:
-    """Wraps an app: gives each request an id, and turns exceptions into problems.
+    """Wraps an app: gives each request an id and a deadline, and turns exceptions into problems.
 
     `errors` maps what a service's own libraries raise; it is the one place where that service decides on statuses.
     The id is the client's `x-request-id` when it is 1 to 128 printable ASCII characters, else a new one; it is
-    answered as `request-id`, and log lines of the request carry it.
+    answered as `request-id`, and log lines of the request carry it. A request over its deadline is cancelled and
+    answered as `deadlines` says, or its connection closed when the answer had begun.
     """
 
-    def __init__(self, app: App, errors: ErrorMap) -> None:
+    def __init__(self, app: App, errors: ErrorMap, deadlines: Deadlines | None = None) -> None:
         self._app = app
         self._errors = errors
+        self._open = OpenRequests(deadlines) if deadlines is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._open is None:
+            await self._serve(scope, receive, send)
+            return
+        limit = self._open.enter(scope)
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._open.leave(limit)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         scope["request_id"] = request_id
         tagged = (b"request-id", request_id.encode())
@@ -127,11 +149,26 @@ class Edge:
             await self._app(scope, receive, send_tagged)
         except ClientGone:
             return
+        except asyncio.CancelledError:
+            if not await self._answered_late(scope, send_tagged, started=started):
+                raise
         except Exception as error:
             problem = self._problem(error, scope, request_id)
             if started:
                 raise
             await respond_problem(send_tagged, problem)
+
+    async def _answered_late(self, scope: Scope, send: Send, *, started: bool) -> bool:
+        """Tell the client that its request took too long, or that the end of the process cuts it off; whether the
+        former, which ends here. (A connection whose answer had begun is closed by the server.)"""
+        limit = limit_of(scope)
+        if limit is None:
+            return False
+        ours = limit.calm()
+        _log.warning("request_late", request_id=scope["request_id"], path=scope["path"], body=limit.in_body)
+        if not started:
+            await respond_problem(send, limit.problem())
+        return ours
 
     def _problem(self, error: Exception, scope: Scope, request_id: str) -> Problem:
         if isinstance(error, Problem):

@@ -1,7 +1,8 @@
 """Liveness, readiness per dependency, and metrics, as an ASGI app that any service can put in front of its own.
 
 `/livez` says that the process runs its event loop; `/readyz` asks each dependency within a second and is 503 when one
-that the service cannot work without is away; `/metrics` is Prometheus' text format.
+that the service cannot work without is away, and at once while the process is leaving; `/metrics` is Prometheus' text
+format.
 """
 
 import asyncio
@@ -28,10 +29,16 @@ class Check:
 class Health:
     """Serves /livez, /readyz and /metrics, and passes everything else on."""
 
-    def __init__(self, app: App, checks: Mapping[str, Check]) -> None:
+    def __init__(self, app: App, checks: Mapping[str, Check], leaving: asyncio.Event | None = None) -> None:
+        """`leaving` is set when the process begins to leave: balancers shall send nothing more."""
         self._app = app
         self._checks = checks
-        self.draining = False
+        self._leaving = leaving
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is leaving."""
+        return self._leaving is not None and self._leaving.is_set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,22 +56,32 @@ class Health:
             await self._app(scope, receive, send)
 
     async def _ready(self) -> tuple[int, bytes]:
+        if self.draining:
+            return 503, b'{"status":"draining","dependencies":{}}'
         names = list(self._checks)
         found = await asyncio.gather(*(_answers(self._checks[name].ask) for name in names))
         states = dict(zip(names, found, strict=True))
-        ready = not self.draining and all(ok or not self._checks[name].needed for name, ok in states.items())
+        ready = all(ok or not self._checks[name].needed for name, ok in states.items())
         dependencies = {name: "ok" if ok else "away" for name, ok in states.items()}
-        status = "draining" if self.draining else "ok" if ready else "not ready"
+        status = "ok" if ready else "not ready"
         return (200 if ready else 503), orjson.dumps({"status": status, "dependencies": dependencies})
 
 
 async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
-    try:
-        async with asyncio.timeout(CHECK_S):
-            await ask()
-    except Exception:
+    """Whether a dependency answers in time. One that does not is not waited for: a client library may swallow the
+    cancellation."""
+    asking = asyncio.ensure_future(ask())
+    done, _ = await asyncio.wait({asking}, timeout=CHECK_S)
+    if not done:
+        asking.cancel()
+        asking.add_done_callback(_heard)
         return False
-    return True
+    return not asking.cancelled() and asking.exception() is None
+
+
+def _heard(asking: "asyncio.Future[object]") -> None:
+    if not asking.cancelled():
+        asking.exception()
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from turnlog_runtime.asgi import App
+from turnlog_runtime.leaving import LINGER_S, Server
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -85,18 +86,10 @@ async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> N
             await asyncio.wait({task})
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the process has one place for them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Leave signals alone."""
-        yield
-
-
 @contextlib.asynccontextmanager
-async def serving(app: App, host: str, port: int, shutdown_s: float) -> AsyncIterator[int]:
-    """Serve `app`; yields the port bound (useful with port 0). On leaving, open requests may finish for `shutdown_s`.
+async def serving(app: App, host: str, port: int, shutdown_s: float, drain_s: float = 0.0) -> AsyncIterator[int]:
+    """Serve `app`; yields the port bound (useful with port 0). On leaving, requests are taken for `drain_s` more, with
+    each answer ending its connection; then open ones may finish for `shutdown_s`.
 
     Raises `OSError` when the address cannot be bound.
     """
@@ -104,6 +97,7 @@ async def serving(app: App, host: str, port: int, shutdown_s: float) -> AsyncIte
         app,
         host=host,
         port=port,
+        http="httptools",
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -121,9 +115,11 @@ async def serving(app: App, host: str, port: int, shutdown_s: float) -> AsyncIte
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield int(listener.getsockname()[1])
+        server.leave()
+        await asyncio.wait({task}, timeout=drain_s)
     finally:
         server.should_exit = True
-        await asyncio.wait({task}, timeout=shutdown_s + 2)
+        await asyncio.wait({task}, timeout=LINGER_S + shutdown_s + 2)
         if not task.done():
             task.cancel()
             await asyncio.wait({task})

@@ -20,6 +20,7 @@ _TYPES = {
     401: "authentication",
     403: "permission",
     404: "not_found",
+    408: "timeout",
     409: "conflict",
     412: "precondition_failed",
     413: "too_large",

@@ -69,6 +69,11 @@ class SharedSettings(BaseSettings):
     """Bound of a log's JetStream stream (0: none); older events come from PostgreSQL."""
     stream_max_age_s: float = Field(default=0.0, ge=0)
 
+    @property
+    def logs_to_lead(self) -> frozenset[str]:
+        """The names in `logs`; empty for all."""
+        return frozenset(filter(None, self.logs.split(",")))
+
 
 class IngestSettings(SharedSettings):
     """The write API, group commit and relay."""
