@@ -5,7 +5,8 @@ holds up anything but the call itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from turnlog_events.event import Event
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NOT_FOUND = 10059
+CLOSE_S = 2.0
 T = TypeVar("T")
 
 
@@ -47,7 +49,7 @@ class Bus:
         self._url = url
         self.settings = settings
         self._client: Client | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Task[Client] | None = None
         self._closed = False
 
     @property
@@ -56,21 +58,30 @@ class Bus:
         return self._client is not None and bool(self._client.is_connected)
 
     async def client(self) -> Client:
-        """The connected client. Raises `BusUnavailable` when the server cannot be reached within the time-out."""
-        if self._client is not None and self._client.is_connected:
-            return self._client
-        async with self._connecting:
-            if self._closed:
-                raise BusUnavailable("the bus was closed")
-            if self._client is None or self._client.is_closed:
-                self._client = await self._connect()
-        if not self._client.is_connected:
+        """The connected client. Raises `BusUnavailable` when the server cannot be reached within the time-out, and at
+        once while a lost connection is being restored."""
+        client = self._client
+        if client is not None and client.is_connected:
+            return client
+        if self._closed:
+            raise BusUnavailable("the bus was closed")
+        if client is not None and not client.is_closed:
             raise BusUnavailable("NATS is away; reconnecting")
-        return self._client
+        if self._connecting is None or self._connecting.done():  # one attempt for all who ask meanwhile
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(_forget)
+        connecting = self._connecting
+        done, _ = await asyncio.wait({connecting}, timeout=self.settings.connect_timeout_s)
+        if not done or connecting.cancelled() or connecting.exception() is not None:
+            raise BusUnavailable("NATS cannot be reached")
+        return connecting.result()
 
     async def close(self) -> None:
         """Close the connection; bounded."""
         self._closed = True
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting}, timeout=CLOSE_S + 0.5)
         if self._client is not None:
             await _quiet_close(self._client)
 
@@ -79,26 +90,30 @@ class Bus:
             """Errors of the connection show as failed calls; nats-py would print each of them."""
 
         client = Client()
-        connecting = client.connect(
-            self._url,
-            connect_timeout=self.settings.connect_timeout_s,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            ping_interval=self.settings.ping_interval_s,
-            max_outstanding_pings=2,
-            error_cb=ignore,
-            pending_size=64 * 1024 * 1024,
+        connecting = asyncio.ensure_future(
+            client.connect(
+                self._url,
+                connect_timeout=self.settings.connect_timeout_s,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                ping_interval=self.settings.ping_interval_s,
+                max_outstanding_pings=2,
+                error_cb=ignore,
+                pending_size=64 * 1024 * 1024,
+            )
         )
         try:
-            async with asyncio.timeout(self.settings.connect_timeout_s):
-                await connecting
+            done, _ = await asyncio.wait({connecting}, timeout=self.settings.connect_timeout_s)
+            if not done:
+                raise TimeoutError
+            connecting.result()
         except (OSError, TimeoutError, nats.errors.Error) as error:
-            await _quiet_close(client)
-            raise_if_cancelled(error)
+            await _give_up(client, connecting)
             raise BusUnavailable(f"NATS cannot be reached: {type(error).__name__}") from error
         except asyncio.CancelledError:
-            await asyncio.shield(_quiet_close(client))
+            await _give_up(client, connecting)
             raise
+        self._client = client
         return client
 
     async def ensure_stream(self, name: StreamName, first_sequence: int) -> int:
@@ -121,18 +136,18 @@ class Bus:
                 first_seq=first_sequence,
                 allow_direct=True,
             )
-            await self._bounded((await self._jetstream()).add_stream(config))
+            await self.bounded((await self._jetstream()).add_stream(config))
             return first_sequence - 1
 
     async def last_sequence(self, name: StreamName) -> int:
         """The last sequence of the stream. Raises `StreamMissing` or `BusUnavailable`."""
-        info = await self._bounded((await self._jetstream()).stream_info(name.stream))
+        info = await self.bounded((await self._jetstream()).stream_info(name.stream))
         return max(info.state.last_seq, info.state.first_seq - 1)
 
     async def event_at(self, name: StreamName, sequence: int) -> Event | None:
         """The stored message at a sequence; None when the stream no longer (or not yet) holds it."""
         try:
-            message = await self._bounded((await self._jetstream()).get_msg(name.stream, sequence))
+            message = await self.bounded((await self._jetstream()).get_msg(name.stream, sequence))
         except nats.js.errors.NotFoundError:
             return None
         return wire.decode(message.data or b"")
@@ -144,7 +159,7 @@ class Bus:
         stored only if all before it were. A late or second publisher is fenced with `WrongSequence`. Raises
         `BusUnavailable`, after which a first part of the events may be stored: ask for the last sequence.
         """
-        return await self._bounded(self._publish(name, events))
+        return await self.bounded(self._publish(name, events))
 
     async def _publish(self, name: StreamName, events: Sequence[Event]) -> int:
         client = await self.client()
@@ -160,29 +175,43 @@ class Bus:
     async def hint(self, name: StreamName) -> None:
         """Tell the log's relay, wherever it runs, that the log moved. May be lost."""
         if self._client is not None and self._client.is_connected:
-            await self._bounded(self._client.publish(name.hint, b""))
+            await self.bounded(self._client.publish(name.hint, b""))
 
-    async def on_hint(self, name: StreamName, wake: Callable[[], None]) -> None:
-        """Call `wake` at every hint for the log."""
+    @asynccontextmanager
+    async def hints(self, name: StreamName, wake: Callable[[], None]) -> AsyncIterator[None]:
+        """Call `wake` at every hint for the log, until left."""
 
         async def woken(_: Msg) -> None:
             wake()
 
-        await self._bounded((await self.client()).subscribe(name.hint, cb=woken))
+        subscription = await self.bounded((await self.client()).subscribe(name.hint, cb=woken))
+        try:
+            yield
+        finally:
+            with suppress(BusError):
+                await self.bounded(subscription.unsubscribe(), CLOSE_S)
 
     async def _jetstream(self) -> JetStreamContext:
         return (await self.client()).jetstream(timeout=self.settings.call_timeout_s)
 
-    async def _bounded(self, call: Awaitable[T]) -> T:
-        """`call` within the time-out, its failures in our words.
+    async def bounded(self, call: Coroutine[Any, Any, T], limit_s: float | None = None) -> T:
+        """`call` within the time-out (or `limit_s`), its failures in our words.
 
-        nats-py swallows cancellations at places, or makes errors of its own of them: here they stay cancellations.
+        nats-py swallows cancellations at places, so at the limit the call is cancelled and left, not waited for.
         """
+        task = asyncio.ensure_future(call)
         try:
-            async with asyncio.timeout(self.settings.call_timeout_s):
-                result = await call
-            raise_if_cancelled()
-            return result
+            done, _ = await asyncio.wait({task}, timeout=self.settings.call_timeout_s if limit_s is None else limit_s)
+        except asyncio.CancelledError:
+            _abandon(task)
+            raise
+        if not done:
+            _abandon(task)
+            raise BusUnavailable("NATS did not answer within the time-out")
+        try:
+            return task.result()
+        except asyncio.CancelledError as error:  # nats-py cancels what waits when it closes
+            raise BusUnavailable("NATS went away") from error
         except nats.js.errors.NotFoundError as error:
             if error.err_code == STREAM_NOT_FOUND:
                 raise StreamMissing("the stream does not exist") from error
@@ -194,18 +223,18 @@ class Bus:
         except nats.js.errors.APIError as error:
             raise BusError(f"JetStream refused: {error.err_code} {error.description}") from error
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            raise_if_cancelled(error)
             raise BusUnavailable(f"NATS did not answer: {type(error).__name__}") from error
 
 
-def raise_if_cancelled(error: Exception | None = None) -> None:
-    """Raise `CancelledError` when this task is being cancelled and a library swallowed it or made `error` of it.
+def _abandon(task: "asyncio.Future[Any]") -> None:
+    task.cancel()
+    task.add_done_callback(_forget)
 
-    (Before Python 3.12 `asyncio.wait_for`, which nats-py uses, loses a cancellation that meets its result.)
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError from error
+
+def _forget(task: "asyncio.Future[Any]") -> None:
+    """Take the outcome, which nobody waits for any more, so that it is not reported as never retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _expectation(event: Event) -> dict[str, str]:
@@ -225,9 +254,12 @@ def _acknowledged(reply: Msg, last: Event) -> int:
     return sequence
 
 
+async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
+    _abandon(connecting)
+    await _quiet_close(client)
+
+
 async def _quiet_close(client: Client) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await client.close()
-    except (TimeoutError, OSError, nats.errors.Error):
-        return
+    closing = asyncio.ensure_future(client.close())
+    closing.add_done_callback(_forget)
+    await asyncio.wait({closing}, timeout=CLOSE_S)

@@ -6,19 +6,21 @@ arrive as fast as the server sends them, bounded by what was asked for; heartbea
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from turnlog_bus.bus import Bus, raise_if_cancelled
-from turnlog_bus.errors import BusUnavailable, StreamMissing
+from turnlog_bus.bus import Bus
+from turnlog_bus.errors import BusError, BusUnavailable, StreamMissing
 from turnlog_bus.subjects import StreamName
 from turnlog_events import wire
 from turnlog_events.errors import EventError
 from turnlog_events.event import Event
+
+STOP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ async def consume(
     Raises `StreamMissing`, or `BusUnavailable` when the consumer or the connection is gone: start again then.
     """
     reader = _Reader(bus, name, settings)
-    await reader.start(after)
     try:
+        await reader.start(after)
         while True:
             yield await reader.next()
     finally:
@@ -77,18 +79,12 @@ class _Reader:
         self._consumer = answer["name"]
         client = await self._bus.client()
         self._inbox = client.new_inbox()
-        self._subscription = await client.subscribe(self._inbox, cb=self._receive)
+        self._subscription = await self._bus.bounded(client.subscribe(self._inbox, cb=self._receive))
         await self._ask()
 
     async def _api(self, subject: str, request: bytes) -> dict[str, Any]:
         client, limit_s = await self._bus.client(), self._bus.settings.call_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                reply = await client.request(subject, request, timeout=limit_s)
-            raise_if_cancelled()
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            raise_if_cancelled(error)
-            raise BusUnavailable(f"NATS did not answer: {type(error).__name__}") from error
+        reply = await self._bus.bounded(client.request(subject, request, timeout=limit_s))
         answer: dict[str, Any] = orjson.loads(reply.data)
         if refusal := answer.get("error"):
             if refusal.get("code") == 404:
@@ -105,7 +101,8 @@ class _Reader:
         }
         self._asked += settings.request_events
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._name.stream}.{self._consumer}"
-        await (await self._bus.client()).publish(subject, orjson.dumps(request), reply=self._inbox)
+        client = await self._bus.client()
+        await self._bus.bounded(client.publish(subject, orjson.dumps(request), reply=self._inbox))
 
     async def _receive(self, message: Msg) -> None:
         status = (message.headers or {}).get("Status") if not message.data else None
@@ -123,7 +120,7 @@ class _Reader:
         if self._asked <= self._settings.request_events // 2 and self._failure is None:
             try:
                 await self._ask()
-            except (BusUnavailable, nats.errors.Error) as error:
+            except BusError as error:
                 self._failure = BusUnavailable(f"NATS went away: {type(error).__name__}")
         self._wake.set()
 
@@ -144,12 +141,10 @@ class _Reader:
         return []
 
     async def stop(self) -> None:
-        """Forget the consumer (the server drops it by itself when this does not reach it)."""
-        try:
+        """Forget the consumer, shortly (the server drops it by itself when this does not reach it)."""
+        with suppress(BusError):
             if self._subscription is not None:
-                await self._subscription.unsubscribe()
+                await self._bus.bounded(self._subscription.unsubscribe(), STOP_S)
             if self._consumer and self._bus.connected:
                 subject = f"$JS.API.CONSUMER.DELETE.{self._name.stream}.{self._consumer}"
-                await (await self._bus.client()).publish(subject, b"")
-        except (OSError, BusUnavailable, nats.errors.Error):
-            return
+                await self._bus.bounded((await self._bus.client()).publish(subject, b""), STOP_S)

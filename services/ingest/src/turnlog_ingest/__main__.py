@@ -26,9 +26,10 @@ def main() -> None:
         store = await Store.open(database_url, store_settings(settings))
         bus = Bus(nats_url, bus_settings(settings))
         try:
-            async with ingest(store, bus, settings) as app:
+            async with ingest(store, bus, settings, stop) as app:
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
-                async with serving(Health(app, checks), settings.host, settings.port, settings.shutdown_s):
+                health = Health(app, checks, stop)
+                async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
                     await stop.wait()
         finally:
             await bus.close()

@@ -4,6 +4,7 @@
 ASGI: measured, FastAPI's routing, dependency and response handling cost more than the rest of the request.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -14,18 +15,22 @@ from starlette.exceptions import HTTPException
 
 from turnlog_events.errors import InvalidField
 from turnlog_ingest import openapi
-from turnlog_ingest.answers import write_problem
+from turnlog_ingest.answers import outcome_unknown, write_problem
 from turnlog_ingest.bulk import load
 from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import JSON, App, Edge, Receive, Scope, Send, header, read_body, respond
+from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
 from turnlog_runtime.tenants import tenant_of, with_tenants
 
 SESSIONS = "/v1/sessions/"
 TURNS = "/turns"
+BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
+SPARE_S = 0.3
+"""The group commit keeps the deadline itself; the edge cuts what it cannot, so much later."""
 
 
 def write_headers(scope: Scope) -> WriteHeaders:
@@ -64,10 +69,20 @@ class HotWrites:
         await self._app(scope, receive, send)
 
 
-def create_app(writes: Writes, body_max_bytes: int, bulk_max_bytes: int, tenant_header: str = "") -> App:
-    """The write API as one ASGI app."""
+def create_app(
+    writes: Writes, body_max_bytes: int, bulk_max_bytes: int, tenant_header: str = "", deadline_s: float = 5.0
+) -> App:
+    """The write API as one ASGI app. A write takes `deadline_s` at most once its body has arrived."""
     routes = raising(documented(writes, body_max_bytes, bulk_max_bytes))
-    return Edge(with_tenants(HotWrites(routes, writes, body_max_bytes), tenant_header), write_problem)
+    app = with_tenants(HotWrites(routes, writes, body_max_bytes), tenant_header)
+    return Edge(app, write_problem, _deadlines(deadline_s))
+
+
+def _deadlines(deadline_s: float) -> Deadlines:
+    def seconds(scope: Scope) -> float:
+        return math.inf if scope["path"] == BULK_PATH else deadline_s + SPARE_S  # a load bounds each of its windows
+
+    return Deadlines(seconds, lambda scope: outcome_unknown())
 
 
 def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> FastAPI:
@@ -81,7 +96,7 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
         return Response(answer, 201, media_type="application/json")
 
     async def bulk(request: Request) -> Response:
-        body = await read_body(request.scope, request.receive, bulk_max_bytes)
+        body = await read_body(request.scope, request.receive, bulk_max_bytes, patient=True)
         answer = await load(writes, tenant_of(request.scope), body, write_headers(request.scope))
         return Response(answer, 200, media_type="application/x-ndjson")
 
@@ -111,7 +126,7 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
 
     path = "/v1/sessions/{session_id}"
     app.post(f"{path}/turns", **openapi.STORE_TURNS)(turns)
-    app.post("/v1/turns", **openapi.BULK)(bulk)
+    app.post(BULK_PATH, **openapi.BULK)(bulk)
     app.delete(f"{path}/turns", **openapi.RETRACT)(retract)
     app.post(f"{path}/compress", **openapi.COMPRESS)(compress)
     app.post("/tools/store_memory", **openapi.STORE_MEMORY)(store_memory)

@@ -6,7 +6,8 @@ last two batches had on average (or after a few milliseconds): half of the clien
 half's requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits.
 
 The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
-in all: still queued then, it is refused (not stored); under way then, its outcome is unknown.
+in all: still queued then, it is refused (not stored), also while a batch before it hangs; under way then, its outcome is
+unknown.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StoreError, StoreUnavailable, UnknownLog
+from turnlog_eventstore import Appended, AppendRequest, StatementFailed, StoreError, StoreUnavailable
 
 BATCH_EVENTS = Histogram(
     "turnlog_append_batch_events", "Events per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -29,7 +30,7 @@ COMMIT_SECONDS = Histogram(
     "Time of one append transaction",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 5),
 )
-QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a commit")
+QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a commit", ["log"])
 REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the queue was full")
 
 BATCH_BYTES = 8 * 1024 * 1024
@@ -71,7 +72,7 @@ class InOrder:
 
 
 class _Waiting:
-    __slots__ = ("deadline", "order", "request", "result", "size_bytes")
+    __slots__ = ("alone", "deadline", "order", "request", "result", "size_bytes")
 
     def __init__(
         self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]", order: InOrder | None
@@ -80,6 +81,7 @@ class _Waiting:
         self.order = order
         self.deadline = deadline
         self.result = result
+        self.alone = False
         self.size_bytes = sum(len(event.payload) for event in request.events)
 
 
@@ -101,10 +103,15 @@ class GroupCommit:
         self._wake = asyncio.Event()
         self._wake_at = 1
         self._closing = False
+        self._expiry: asyncio.TimerHandle | None = None
+        self._queued_gauge = QUEUED_EVENTS.labels(log)
 
-    def submit(self, request: AppendRequest, order: InOrder | None = None) -> "asyncio.Future[Appended]":
+    def submit(
+        self, request: AppendRequest, order: InOrder | None = None, deadline: float | None = None
+    ) -> "asyncio.Future[Appended]":
         """Queue a request; the future gets its result, or `StoreUnavailable`, `OutcomeUnknown`, `UnknownLog`.
 
+        `deadline` (of the monotonic clock) is when the future is done at the latest; by default `deadline_s` from now.
         Raises `QueueFull` at once when the queue is full or the process is draining. Cancelling the future does not
         take the request back.
         """
@@ -113,8 +120,11 @@ class GroupCommit:
             REFUSED.inc()
             raise QueueFull("too many writes are waiting")
         result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(request, time.monotonic() + self._settings.deadline_s, result, order))
+        ends_at = time.monotonic() + self._settings.deadline_s
+        self._queue.append(_Waiting(request, min(deadline or ends_at, ends_at), result, order))
         self._queued_events += events
+        if self._expiry is None:
+            self._expire_later(self._settings.deadline_s)
         if len(self._queue) >= self._wake_at:
             self._wake.set()
         return result
@@ -127,11 +137,30 @@ class GroupCommit:
     async def run(self) -> None:
         """Commit batches until closed and empty."""
         previous = last = 0
-        while await self._gathered((previous + last) // 2):
-            batch = self._take()
-            previous, last = last, len(batch)
-            if batch:
-                await self._commit(batch)
+        try:
+            while await self._gathered((previous + last) // 2):
+                batch = self._take()
+                previous, last = last, len(batch)
+                if batch:
+                    await self._commit(batch)
+        finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
+
+    def _expire_later(self, seconds: float) -> None:
+        self._expiry = asyncio.get_running_loop().call_later(max(LEAST_APPEND_S, seconds), self._expire)
+
+    def _expire(self) -> None:
+        """Refuse what is still queued at its deadline; look again when the next one is due."""
+        self._expiry = None
+        now = time.monotonic()
+        late = [waiting for waiting in self._queue if waiting.deadline <= now]
+        if late:
+            self._queue = deque(waiting for waiting in self._queue if waiting.deadline > now)
+            for waiting in late:
+                self._refuse(waiting)
+        if self._queue:
+            self._expire_later(min(waiting.deadline for waiting in self._queue) - now)
 
     async def _gathered(self, company: int) -> bool:
         """Wait for a request, and shortly for `company` requests. False when closed and empty."""
@@ -161,6 +190,8 @@ class GroupCommit:
         while self._queue:
             waiting = self._queue[0]
             count = len(waiting.request.events)
+            if batch and (waiting.alone or batch[0].alone):
+                break
             full = events + count > self._settings.batch_events or size_bytes + waiting.size_bytes > BATCH_BYTES
             if batch and full:
                 break
@@ -179,7 +210,7 @@ class GroupCommit:
             size_bytes += waiting.size_bytes
         self._queue.extendleft(reversed(held_back))
         self._queued_events -= events
-        QUEUED_EVENTS.set(self._queued_events)
+        self._queued_gauge.set(self._queued_events)
         BATCH_EVENTS.observe(events)
         return batch
 
@@ -195,12 +226,12 @@ class GroupCommit:
         left_s = min(waiting.deadline for waiting in batch) - started
         try:
             results = await self._store.append(self._log, requests, max(left_s, LEAST_APPEND_S))
-        except (StoreUnavailable, OutcomeUnknown, UnknownLog) as error:
-            for waiting in batch:
-                _fail(waiting, error)
+        except StatementFailed as error:
+            self._try_singly(batch, error)
             return
         except StoreError as error:
-            await self._commit_singly(batch, error)
+            for waiting in batch:
+                _fail(waiting, error)
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)
         for waiting, result in zip(batch, results, strict=True):
@@ -208,21 +239,20 @@ class GroupCommit:
                 waiting.result.set_result(result)
         self._committed(requests, results)
 
-    async def _commit_singly(self, batch: list[_Waiting], error: Exception) -> None:
-        """The append function itself raised, so nothing of the batch is stored: find the one it cannot take."""
+    def _try_singly(self, batch: list[_Waiting], error: Exception) -> None:
+        """The append function itself raised, so nothing of the batch is stored: find the one it cannot take by
+        giving each a batch of its own, before all others."""
         if len(batch) == 1:
-            _log.error("append_failed", cause=type(error).__name__)
+            _log.error("append_failed", log=self._log, cause=type(error).__name__)
             _fail(batch[0], error)
             return
-        _log.warning("append_singly", requests=len(batch), cause=type(error).__name__)
-        for waiting in batch:
-            if waiting.deadline - time.monotonic() < LEAST_APPEND_S or (waiting.order and waiting.order.broken):
-                _fail(
-                    waiting,
-                    StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed"),
-                )
-            else:
-                await self._commit([waiting])
+        _log.warning("append_singly", log=self._log, requests=len(batch), cause=type(error).__name__)
+        for waiting in reversed(batch):
+            waiting.alone = True
+            self._queued_events += len(waiting.request.events)
+            self._queue.appendleft(waiting)
+        if self._expiry is None:
+            self._expire_later(LEAST_APPEND_S)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -1,8 +1,10 @@
 """The relay: publishes the log on JetStream so that sequence N is position N.
 
 There is no cursor: where to go on is the stream's own last sequence. Each batch expects the stream to end where the
-batch begins, so a second or late relay is fenced by the server. A lost tail is published again, a lost stream is made
-anew to start at the first missing position. The leader's lock is only liveness.
+batch begins, and its first event must follow from the stream's last one by its chain hash: so a second or late relay is
+fenced by the server, and a PostgreSQL that lost its tail and was written to again never gets its other history onto the
+stream. A lost tail is published again, a lost stream is made anew to start at the first missing position. The leader's
+lock is only liveness.
 """
 
 import asyncio
@@ -11,15 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
-from turnlog_bus import Bus, BusError, StreamMissing, StreamName, WrongSequence
+from turnlog_bus import Bus, BusError, StreamName, WrongSequence
 from turnlog_events.event import Event
-from turnlog_eventstore import Appended, AppendRequest, Leadership, LogHead, Store, Stored, StoreError, newly_stored
+from turnlog_events.hashing import GENESIS, chain_hash
+from turnlog_eventstore import Appended, AppendRequest, Leadership, Store, Stored, StoreError, newly_stored
+from turnlog_eventstore.waiting import passed
+from turnlog_ingest.fence import FenceWatch, compare
 from turnlog_ingest.tail import Tail
 
 RELAYED = Counter("turnlog_relayed_events_total", "Events published on JetStream")
-FENCED = Gauge("turnlog_log_fenced", "1 while JetStream is ahead of PostgreSQL and writes are refused")
 
 BATCH_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger()
@@ -39,34 +43,28 @@ class RelaySettings:
     backfill_events: int = 100_000
 
 
-class Fence:
-    """Whether writes are refused: JetStream holds events that this PostgreSQL does not, so it lost its tail."""
+@dataclass(slots=True)
+class _End:
+    """Where the stream ends; `chain_hash` is None when the event there is not known (the stream never had it)."""
 
-    def __init__(self) -> None:
-        self.reason: str | None = None
-
-    def set(self, reason: str | None) -> None:
-        """Refuse writes for `reason`, or with None accept them."""
-        if reason != self.reason:
-            _log.log(40 if reason else 30, "log_fenced" if reason else "log_unfenced", reason=reason)
-        self.reason = reason
-        FENCED.set(1 if reason else 0)
+    position: int
+    chain_hash: bytes | None
 
 
 class Relay:
     """The relay of one log. `committed` is called by the group commit of this process."""
 
-    def __init__(self, store: Store, bus: Bus, log: str, settings: RelaySettings, fence: Fence) -> None:
+    def __init__(self, store: Store, bus: Bus, log: str, settings: RelaySettings, watch: FenceWatch) -> None:
         self._store, self._bus, self._log_name, self._settings = store, bus, log, settings
-        self._fence = fence
+        self._watch = watch
         self._wake = asyncio.Event()
         self._to_hint = asyncio.Event()
         self._tail = Tail()
         self.leading = False
-        self._stream: StreamName | None = None
+        store.on_epoch(lambda _: self._tail.clear())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Lead whenever no other replica does, until cancelled."""
+        """Lead whenever no other replica does, until cancelled or `stop` is set."""
         while not stop.is_set():
             async with self._store.leadership(f"relay/{self._log_name}") as held:
                 _log.info("relay_leading", log=self._log_name)
@@ -93,76 +91,77 @@ class Relay:
             await self._to_hint.wait()
             self._to_hint.clear()
             try:
-                await self._bus.hint(self._stream or await self.learn_stream())
+                await self._bus.hint(self._watch.stream or await self._learn_stream())
             except (BusError, StoreError):
                 continue
 
-    async def learn_stream(self) -> StreamName:
-        """The log's stream, from its incarnation in PostgreSQL."""
+    async def _learn_stream(self) -> StreamName:
         head = await self._store.head(self._log_name)
-        self._stream = StreamName(self._log_name, head.incarnation)
-        return self._stream
+        return StreamName(self._log_name, head.incarnation)
 
     async def _lead(self, held: Leadership, stop: asyncio.Event) -> None:
         pause_s = self._settings.retry_s
-        hinted = False
         while not (held.lost.is_set() or stop.is_set()):
             try:
-                stream = await self.learn_stream()
-                if not hinted:
-                    await self._bus.on_hint(stream, self._wake.set)
-                    hinted = True
-                await self._publish_from(stream, await self._start(stream), held, stop)
-                pause_s = self._settings.retry_s
+                stream, end = await self._start()
+                async with self._bus.hints(stream, self._wake.set):
+                    pause_s = self._settings.retry_s
+                    await self._publish_from(stream, end, held, stop)
             except (BusError, StoreError) as error:
-                _log.warning("relay_waits", cause=type(error).__name__, pause_s=pause_s)
-                await _sleep_unless(held.lost, pause_s)
+                cause = f"{type(error).__name__}: {error}"
+                _log.warning("relay_waits", log=self._log_name, cause=cause, pause_s=pause_s)
+                await passed(held.lost, pause_s)
                 pause_s = min(pause_s * 2, self._settings.retry_max_s)
 
-    async def _start(self, stream: StreamName) -> int:
-        """The position the stream ends at, after comparing it with PostgreSQL. Sets or lifts the fence."""
-        head = await self._store.head(self._log_name)
-        try:
-            last = await self._bus.last_sequence(stream)
-        except StreamMissing:
-            first = max(1, head.position - self._settings.backfill_events + 1)
+    async def _start(self) -> tuple[StreamName, _End]:
+        """The log's stream and where it ends, after comparing it with PostgreSQL. Sets or lifts the fence."""
+        compared = await compare(self._store, self._bus, self._log_name)
+        self._watch.found(compared)
+        stream, last = compared.stream, compared.last
+        if compared.difference is not None:
+            raise WrongSequence(compared.difference)
+        if last is None:
+            first = max(1, compared.head.position - self._settings.backfill_events + 1)
             last = await self._bus.ensure_stream(stream, first)
             _log.info("stream_created", stream=stream.stream, first_sequence=first)
-        if last > head.position:
-            await self._check_ahead(stream, head, last)
-        elif last > 0 and (stored := await self._bus.event_at(stream, last)) is not None:
-            own = await self._store.read_after(self._log_name, last - 1, 1)
-            if not own or own[0].chain_hash != stored.chain_hash:
-                self._fence.set(f"JetStream and PostgreSQL differ at position {last}")
-                raise WrongSequence(f"position {last} differs")
-            self._fence.set(None)
-        else:
-            self._fence.set(None)
-        return last
+            return stream, _End(last, GENESIS if last == 0 else None)
+        return stream, _End(last, GENESIS if last == 0 else compared.chain_hash)
 
-    async def _check_ahead(self, stream: StreamName, head: LogHead, last: int) -> None:
-        self._fence.set(f"JetStream ends at {last}, PostgreSQL at {head.position}: PostgreSQL lost its tail")
-        raise WrongSequence(f"stream {stream.stream} is ahead")
-
-    async def _publish_from(self, stream: StreamName, last: int, held: Leadership, stop: asyncio.Event) -> None:
-        """Publish what follows `last` until leadership ends; a publish that fails raises and everything is compared
-        again."""
-        paced_until = 0.0
+    async def _publish_from(self, stream: StreamName, end: _End, held: Leadership, stop: asyncio.Event) -> None:
+        """Publish what follows the stream's end until leadership ends; a failure raises and all is compared again."""
+        paced_until, looked_at = 0.0, time.monotonic()
         while not (held.lost.is_set() or stop.is_set()):
             await asyncio.sleep(max(0.0, paced_until - time.monotonic()))
             paced_until = time.monotonic() + self._settings.pace_s
             self._wake.clear()
-            events = self._tail.after(last, self._settings.batch_events)
+            events = self._tail.after(end.position, self._settings.batch_events)
             if not events:
-                events = await self._store.read_after(self._log_name, last, self._settings.batch_events)
+                events = await self._store.read_after(self._log_name, end.position, self._settings.batch_events)
             full = len(events) == self._settings.batch_events
             for batch in in_batches(events, BATCH_BYTES):
-                last = await self._bus.publish(stream, batch)
+                self._check_follows(end, batch[0])
+                end = _End(await self._bus.publish(stream, batch), batch[-1].chain_hash)
                 RELAYED.inc(len(batch))
-            if not full and not self._tail.after(last, 1) and not self._wake.is_set():
-                await _sleep_unless(self._wake, self._settings.poll_s)
-                if not self._wake.is_set() and await self._bus.last_sequence(stream) != last:
-                    raise WrongSequence("the stream changed while nothing was published")
+            if not full and not self._tail.after(end.position, 1) and not self._wake.is_set():
+                await passed(self._wake, self._settings.poll_s)
+            if time.monotonic() - looked_at >= self._settings.poll_s:
+                looked_at = time.monotonic()
+                await self._look(stream, end)
+
+    def _check_follows(self, end: _End, event: Event) -> None:
+        """Raise `WrongSequence` unless the event follows the stream's last one in the very history it belongs to."""
+        if event.position != end.position + 1:
+            raise WrongSequence(f"position {end.position + 1} is missing")
+        if end.chain_hash is not None and chain_hash(end.chain_hash, event) != event.chain_hash:
+            self._tail.clear()
+            raise WrongSequence(f"position {event.position} does not follow from the stream's end")
+
+    async def _look(self, stream: StreamName, end: _End) -> None:
+        """Raise `WrongSequence` when the stream is not as this relay left it, or no longer the log's."""
+        if self._watch.stream not in (None, stream):
+            raise WrongSequence("the log has a new incarnation")
+        if await self._bus.last_sequence(stream) != end.position:
+            raise WrongSequence("the stream changed while nothing was published")
 
 
 def in_batches(events: list[Event], max_bytes: int) -> Iterator[list[Event]]:
@@ -177,11 +176,3 @@ def in_batches(events: list[Event], max_bytes: int) -> Iterator[list[Event]]:
         size_bytes += len(event.payload)
     if run:
         yield run
-
-
-async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it can lose a cancellation
-            await event.wait()
-    except TimeoutError:
-        return
