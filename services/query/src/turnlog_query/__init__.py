@@ -6,5 +6,6 @@ from turnlog_query.deps import QueryDeps
 from turnlog_query.errors import problem_for
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
+from turnlog_query.logs import Hubs
 
-__all__ = ["Limits", "LiveHub", "QueryDeps", "background", "create_app", "problem_for"]
+__all__ = ["Hubs", "Limits", "LiveHub", "QueryDeps", "background", "create_app", "problem_for"]

@@ -36,10 +36,9 @@ def main() -> None:
             async with query(store, bus, settings, stop) as app:
                 # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
                 checks = {"postgres": Check(lambda: store.head(settings.log))}
-                health = Health(app, checks)
-                async with serving(health, settings.host, settings.port, settings.shutdown_s):
+                health = Health(app, checks, stop)
+                async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
                     await stop.wait()
-                    health.draining = True
         finally:
             if bus is not None:
                 await bus.close()

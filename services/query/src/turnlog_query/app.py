@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from turnlog_query.deadlines import read_deadlines
 from turnlog_query.deps import QueryDeps
 from turnlog_query.document import document_of
 from turnlog_query.errors import invalid_parameters, problem_for
@@ -40,7 +41,8 @@ def create_app(deps: QueryDeps, tenant_header: str = "") -> App:
     for router in routers:
         api.include_router(router)
     api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
-    return Edge(with_tenants(FastTurns(deps, _without_slashes(raising(api))), tenant_header), problem_for)
+    app = with_tenants(FastTurns(deps, _without_slashes(raising(api))), tenant_header)
+    return Edge(app, problem_for, read_deadlines(deps.limits))
 
 
 async def _invalid(request: Request, error: Exception) -> Any:

@@ -8,13 +8,15 @@ how). Gaps in positions are events of other tenants.
 import orjson
 
 from turnlog_events.event import Event, rfc3339
+from turnlog_eventstore import LogHead, UnknownLog
 from turnlog_query.answer import Answer
 from turnlog_query.deps import QueryDeps
 
 
-async def log_head(deps: QueryDeps, log: str) -> Answer:
-    """The newest position of a log and its chain hash. Raises `UnknownLog`."""
-    head = await deps.store.head(log)
+async def log_head(deps: QueryDeps, tenant: str, log: str) -> Answer:
+    """The newest position of the tenant's log and its chain hash. Raises `UnknownLog` for any other: that it exists
+    is nothing to tell."""
+    head = await _own_head(deps, tenant, log)
     return Answer(
         orjson.dumps(
             {
@@ -28,13 +30,20 @@ async def log_head(deps: QueryDeps, log: str) -> Answer:
 
 
 async def log_events(deps: QueryDeps, tenant: str, log: str, *, after: int, limit: int) -> Answer:
-    """A tenant's events of a log after a position, in order; `next_after` is null when there were no more."""
-    head = await deps.store.head(log)
+    """A tenant's events of its log after a position, in order; `next_after` is null when there were no more. Raises
+    `UnknownLog` for any other log."""
+    head = await _own_head(deps, tenant, log)
     events = await deps.store.audit(log, tenant=tenant, after=after, limit=limit)
     next_after = str(events[-1].position) if len(events) == limit else "null"
     start = f'{{"log":"{log}","incarnation":"{head.incarnation}","after":{after},"events":['
     end = f'],"next_after":{next_after}}}'
     return Answer(b"".join((start.encode(), b",".join(map(audit_bytes, events)), end.encode())))
+
+
+async def _own_head(deps: QueryDeps, tenant: str, log: str) -> LogHead:
+    if log != await deps.log_of(tenant):
+        raise UnknownLog(log)
+    return await deps.store.head(log)
 
 
 def audit_bytes(event: Event) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from turnlog_eventstore import StoreError, UnknownLog
+from turnlog_eventstore import SchemaMissing, StoreError, UnknownLog
 from turnlog_runtime.problems import Problem
 
 RETRY_AFTER_S = 1
@@ -34,6 +34,12 @@ def version_not_reached(version: int, min_version: int) -> Problem:
     return Problem(409, "version_not_reached", message, "min_version")
 
 
+def deadline_exceeded() -> Problem:
+    """503: the answer was not ready in time."""
+    message = "the read took longer than it may; try again"
+    return Problem(503, "deadline_exceeded", message, retry_after_s=RETRY_AFTER_S)
+
+
 def invalid_parameters(errors: Sequence[Any]) -> Problem:
     """422 that names the first wrong parameter, from pydantic's list of errors."""
     error = errors[0]
@@ -47,6 +53,8 @@ def problem_for(error: Exception) -> Problem | None:
     """What a client is told of an error that is no `Problem` yet; None for one that is a defect of ours."""
     if isinstance(error, UnknownLog):
         return Problem(404, "log_not_found", f"log {error.log} does not exist", "log")
+    if isinstance(error, SchemaMissing):
+        return Problem(503, "not_migrated", str(error), retry_after_s=5)
     if isinstance(error, StoreError):
         return Problem(
             503,

@@ -15,6 +15,12 @@ class Limits:
     """Size of the served context when the request names none."""
     wait_max_s: float = 10.0
     """The longest a read waits for the read model, whatever `wait_ms` says."""
+    read_s: float = 5.0
+    """The longest a read may take in all; what it may wait for the read model comes on top."""
+    confirm_s: float = 0.25
+    """How long PostgreSQL may take to confirm what Redis can answer alone."""
+    older_s: float = 2.5
+    """How long PostgreSQL may take for turns older than the window, in an answer that can do without them."""
     poll_first_s: float = 0.002
     poll_last_s: float = 0.05
     """Pauses between looks at a read model that is behind `min_version`: doubled from first to last."""
@@ -39,6 +45,8 @@ class Limits:
     """How long a client may take to accept one send."""
     watch_s: float = 1.0
     """Seconds between looks at PostgreSQL."""
+    look_s: float = 1.0
+    """Seconds without an answer to a look after which PostgreSQL counts as away."""
 
     @classmethod
     def of(cls, settings: QuerySettings) -> "Limits":
@@ -47,6 +55,9 @@ class Limits:
             summary_tokens=settings.summary_max_tokens,
             context_tokens=settings.context_max_tokens,
             wait_max_s=settings.wait_max_s,
+            read_s=settings.read_deadline_s,
+            confirm_s=min(settings.views_deadline_s, settings.read_deadline_s / 4),
+            older_s=settings.read_deadline_s / 2,
             stream_waiting_events=settings.sse_queue_events,
             stream_heartbeat_s=settings.sse_heartbeat_s,
         )

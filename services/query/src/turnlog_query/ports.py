@@ -47,7 +47,7 @@ class ViewReads(Protocol):
     async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None: ...
     async def session(self, tenant: str, log: str, session_id: str) -> SessionView | None: ...
     async def head(self, tenant: str, log: str, session_id: str) -> HeadView | None: ...
-    def forget(self, log: str) -> None: ...
+    def saw(self, log: str, incarnation: str, epoch: str) -> None: ...
 
 
 class EventBatch(Protocol):
@@ -61,3 +61,13 @@ class Follows(Protocol):
     """The follower; see `turnlog_follow.Follower`."""
 
     def batches(self, after: int) -> AsyncIterator[EventBatch]: ...
+
+
+class LogOfTenant(Protocol):
+    """Which log a tenant lives in; see `turnlog_eventstore.TenantLogs`."""
+
+    def known(self, tenant: str) -> str | None:
+        """The log, if it can be said without asking."""
+
+    async def of(self, tenant: str) -> str:
+        """The log. Raises `StoreError` when PostgreSQL must be asked and is away."""

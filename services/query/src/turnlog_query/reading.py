@@ -153,34 +153,63 @@ class Reading:
     async def _fresh(
         self, tenant: str, session_id: str, read: Callable[[], Awaitable[V | None]], at_least: AtLeast
     ) -> V | None:
-        """What `read` finds in Redis once it is at `at_least.version`; None when PostgreSQL must answer."""
+        """What `read` finds in Redis once it is at `at_least.version`; None when PostgreSQL must answer.
+
+        While Redis is waited for, PostgreSQL is asked whether the version exists at all: that must not wait for a
+        PostgreSQL that is away, and what Redis has by then is answered.
+        """
         view = await read()
         if view is None or view.version >= at_least.version:
             return view
-        await self._check_reached(tenant, session_id, at_least)
+        wait_s = min(at_least.wait_ms / 1000, self._limits.wait_max_s)
+        if wait_s <= 0:
+            return None
+        checking = asyncio.ensure_future(self._check_reached(tenant, session_id, at_least))
+        try:
+            if not await self._arrives(tenant, session_id, at_least.version, wait_s, checking):
+                return None
+        finally:
+            checking.add_done_callback(_heard)  # it ends soon by itself; cancelling it would cost a connection
+        view = await read()
+        return view if view is not None and view.version >= at_least.version else None
+
+    async def _arrives(
+        self, tenant: str, session_id: str, version: int, wait_s: float, checking: "asyncio.Future[None]"
+    ) -> bool:
+        """Whether Redis has the version within `wait_s`. Raises what `checking` raises, as soon as it does."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + min(at_least.wait_ms / 1000, self._limits.wait_max_s)
+        deadline = loop.time() + wait_s
         pause = self._limits.poll_first_s
         while (left := deadline - loop.time()) > 0:
-            await asyncio.sleep(min(pause, left))
+            if checking.done():
+                checking.result()
+                await asyncio.sleep(min(pause, left))
+            else:
+                await asyncio.wait({checking}, timeout=min(pause, left))
             pause = min(2 * pause, self._limits.poll_last_s)
             head = await self.head(tenant, session_id)
             if head is None:
-                return None
-            if head.version >= at_least.version:
-                view = await read()
-                return view if view is not None and view.version >= at_least.version else None
-        return None
+                return False
+            if head.version >= version:
+                return True
+        return False
 
     async def _check_reached(self, tenant: str, session_id: str, at_least: AtLeast) -> None:
-        """409 at once when the version was never stored. With PostgreSQL away, only waiting can tell."""
+        """409 when the version was never stored. With PostgreSQL away or slow, only waiting can tell."""
         try:
-            version = await self._store.session_version(tenant, session_id)
-        except StoreError:
+            async with asyncio.timeout(self._limits.confirm_s):
+                version = await self._store.session_version(tenant, session_id)
+        except (StoreError, TimeoutError):
             return
         if version == 0:
             raise session_not_found(session_id)
         _check(version, at_least)
+
+
+def _heard(checking: "asyncio.Future[None]") -> None:
+    """Nobody waits for this any more; what it raised was not asked for."""
+    if not checking.cancelled():
+        checking.exception()
 
 
 def _check(version: int, at_least: AtLeast) -> None:

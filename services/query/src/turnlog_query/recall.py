@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnlog_events.tokens import ENCODING
-from turnlog_eventstore import StoreError
+from turnlog_eventstore import StoreError, StoreUnavailable
 from turnlog_query.answer import Answer, object_answer
 from turnlog_query.context import Assembled, Form, Recall, Said, assemble, form_of, said_of
 from turnlog_query.context.units import has_orphan
 from turnlog_query.coverage import Coverage, coverage_of
 from turnlog_query.deps import QueryDeps
 from turnlog_query.etag import etag_of, matches
-from turnlog_query.frame import Frame
-from turnlog_query.reading import AtLeast
+from turnlog_query.frame import REDIS, Frame
+from turnlog_query.reading import AtLeast, Reading
 from turnlog_query.stored import Turn
+
+Session = tuple[str, str]
 
 
 async def context_of(
@@ -32,13 +34,14 @@ async def context_of(
 
     Nothing is chosen for a client that has the answer already (its body is empty then).
     """
-    frame = await deps.reading.frame(tenant, session_id, at_least)
+    reading = await deps.reading(tenant)
+    frame = await reading.frame(tenant, session_id, at_least)
     if if_none_match is not None and matches(if_none_match, tag := etag_of(frame.version, frame.revision)):
         return Answer(b"", tag)
     budget = max_tokens or deps.limits.context_tokens
     chosen = form_of(form)
     coverage = coverage_of(frame.nodes, frame.hidden)
-    said, older = await _gather(deps, tenant, session_id, frame, coverage.to_version, budget, chosen)
+    said, older = await _gather(deps, reading, (tenant, session_id), frame, coverage.to_version, budget, chosen)
     recall = Recall(session_id, frame.version, coverage.to_version, coverage.composer(), said, older)
     made = await asyncio.to_thread(assemble, recall, budget, chosen)
     fields = _fields(session_id, frame, coverage, form, budget, made)
@@ -46,29 +49,37 @@ async def context_of(
 
 
 async def _gather(
-    deps: QueryDeps, tenant: str, session_id: str, frame: Frame, covered: int, budget: int, form: Form
+    deps: QueryDeps, reading: Reading, session: Session, frame: Frame, covered: int, budget: int, form: Form
 ) -> tuple[list[Said], bool]:
     """The newest messages after `covered` until they cost more than the budget, in order, and whether older ones
     remain. When a result's call lies before `covered`, some turns before it come first. While PostgreSQL is away
     the turns that Redis holds must do: the older ones are left out, and the answer says so."""
     said: list[Said] = []
     spent = 0
-    pages = deps.reading.pages_before(tenant, session_id, frame, after=covered, before=frame.version + 1)
+    pages = reading.pages_before(*session, frame, after=covered, before=frame.version + 1)
     try:
-        async for page in pages:
-            if spent > budget:
-                return said, True
-            more, cost = await asyncio.to_thread(_priced, page, form)
-            said = more + said
-            spent += cost
-        if covered and has_orphan(said):
-            said = await _lead_in(deps, tenant, session_id, frame, covered) + said
-    except StoreError:
+        async with asyncio.timeout(_older_s(deps, frame)):
+            async for page in pages:
+                if spent > budget:
+                    return said, True
+                more, cost = await asyncio.to_thread(_priced, page, form)
+                said = more + said
+                spent += cost
+            if covered and has_orphan(said):
+                said = await _lead_in(deps, reading, session, frame, covered) + said
+    except (StoreError, TimeoutError):
         if not said:
-            raise
+            raise StoreUnavailable("the turns after the summary cannot be read") from None
         deps.watch.away = True
         return said, True
     return said, False
+
+
+def _older_s(deps: QueryDeps, frame: Frame) -> float | None:
+    """How long PostgreSQL may take for what Redis lacks; without a frame of Redis as long as the request may."""
+    if frame.source != REDIS:
+        return None
+    return deps.limits.confirm_s if deps.watch.away else deps.limits.older_s
 
 
 def _priced(page: Sequence[Turn], form: Form) -> tuple[list[Said], int]:
@@ -76,10 +87,10 @@ def _priced(page: Sequence[Turn], form: Form) -> tuple[list[Said], int]:
     return said, sum(map(form.price, said))
 
 
-async def _lead_in(deps: QueryDeps, tenant: str, session_id: str, frame: Frame, covered: int) -> list[Said]:
+async def _lead_in(deps: QueryDeps, reading: Reading, session: Session, frame: Frame, covered: int) -> list[Said]:
     after = max(0, covered - deps.limits.lead_in_turns)
     said: list[Said] = []
-    async for page in deps.reading.pages_before(tenant, session_id, frame, after=after, before=covered + 1):
+    async for page in reading.pages_before(*session, frame, after=after, before=covered + 1):
         said = [item for _, view in page for item in said_of(view)] + said
     return said
 

@@ -22,7 +22,7 @@ def audit_routes(deps: QueryDeps) -> APIRouter:
     @routes.get("/v1/logs/{log}", summary="Head of a log", **documented(examples.LOG, 404))
     async def get_log(request: Request, log: LogName, query: Annotated[params.NoParams, Query()]) -> Response:
         """The newest position, its chain hash, and the incarnation of the log."""
-        return responded(request, await log_head(deps, log))
+        return responded(request, await log_head(deps, tenant_of(request.scope), log))
 
     @routes.get("/v1/logs/{log}/events", summary="History of a log", **documented(examples.LOG_EVENTS, 404))
     async def get_log_events(request: Request, log: LogName, query: Annotated[params.AuditParams, Query()]) -> Response:

@@ -1,5 +1,5 @@
-"""The running parts of the query service around its app: the reader of the read models, the live hub, the
-watch."""
+"""The running parts of the query service around its app: the reader of the read models, the live hubs,
+the watch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,16 +7,17 @@ from contextlib import asynccontextmanager
 
 from turnlog_bus import Bus
 from turnlog_events.tokens import load
-from turnlog_eventstore import Store
+from turnlog_eventstore import Store, TenantLogs
 from turnlog_follow import Follower
 from turnlog_query.app import create_app
 from turnlog_query.background import background
 from turnlog_query.deps import QueryDeps
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
+from turnlog_query.logs import Hubs
 from turnlog_runtime.asgi import App
 from turnlog_runtime.settings import QuerySettings
-from turnlog_views import PumpSettings, ReaderSettings, ViewReader
+from turnlog_views import LogIdentity, PumpSettings, ReaderSettings, ViewReader
 
 
 @asynccontextmanager
@@ -29,8 +30,11 @@ async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: as
     await asyncio.to_thread(load)
     limits = Limits.of(settings)
     views = await _views(store, settings)
-    hub = LiveHub(store, Follower(store, bus, settings.log), settings.log, limits.stream_waiting_events)
-    deps = QueryDeps(store, views, hub, settings.log, limits)
+
+    def hub_of(log: str) -> LiveHub:
+        return LiveHub(store, Follower(store, bus, log), log, limits.stream_waiting_events)
+
+    deps = QueryDeps(store, views, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
@@ -48,7 +52,8 @@ async def _views(store: Store, settings: QuerySettings) -> ViewReader | None:
     if not url:
         return None
 
-    async def incarnation(log: str) -> str:
-        return (await store.head(log)).incarnation
+    async def identity(log: str) -> LogIdentity:
+        head = await store.head(log)
+        return LogIdentity(head.incarnation, head.epoch)
 
-    return await ViewReader.open(url, incarnation, ReaderSettings(pump=PumpSettings(settings.views_deadline_s)))
+    return await ViewReader.open(url, identity, ReaderSettings(pump=PumpSettings(settings.views_deadline_s)))

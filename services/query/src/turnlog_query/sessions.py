@@ -41,21 +41,23 @@ async def list_sessions(
 
 async def session_head(deps: QueryDeps, tenant: str, session_id: str) -> Answer:
     """The head of a session, from Redis when it can say, and how far the read model is behind PostgreSQL."""
-    view, stored = await asyncio.gather(
-        deps.views.session(tenant, deps.log, session_id) if deps.views is not None else _none(),
-        _stored_version(deps, tenant, session_id),
-    )
-    if view is None:
-        return await _stored_head(deps, tenant, session_id)
+    log = await deps.log_of(tenant)
+    if deps.views is None:
+        return await _stored_head(deps, tenant, log, session_id)
+    asking = asyncio.ensure_future(_stored_version(deps, tenant, session_id))
+    try:
+        view = await deps.views.session(tenant, log, session_id)
+        if view is None:
+            return await _stored_head(deps, tenant, log, session_id)
+        await asyncio.wait({asking}, timeout=deps.limits.confirm_s)  # a PostgreSQL that is away shall hold up nobody
+        stored = asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
     fields = {
-        **_head(session_id, deps.log, view.state),
+        **_head(session_id, log, view.state),
         "read_model": _read_model(view.state.version, view.state.position, stored),
     }
     return object_answer(fields, view.state.version, view.state.revision, REDIS, deps.watch.away)
-
-
-async def _none() -> None:
-    return None
 
 
 async def _stored_version(deps: QueryDeps, tenant: str, session_id: str) -> int | None:
@@ -65,11 +67,11 @@ async def _stored_version(deps: QueryDeps, tenant: str, session_id: str) -> int 
         return None
 
 
-async def _stored_head(deps: QueryDeps, tenant: str, session_id: str) -> Answer:
+async def _stored_head(deps: QueryDeps, tenant: str, log: str, session_id: str) -> Answer:
     stored = StoredReads(deps.store, deps.limits)
     state = await stored.state(tenant, session_id)
     if state is not None:
-        fields = _head(session_id, deps.log, state)
+        fields = _head(session_id, log, state)
     else:
         state, fields = await _long_head(deps, tenant, session_id)
     fields["read_model"] = _read_model(None, None, state.version)

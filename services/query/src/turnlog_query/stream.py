@@ -34,6 +34,7 @@ class SessionStream:
         self._deps = deps
         self._tenant = tenant
         self._session_id = session_id
+        self._log = deps.log
         self._version = after
         self._mark_position = 0
         self._hidden: list[tuple[int, int]] = []
@@ -41,9 +42,11 @@ class SessionStream:
     async def open(self) -> None:
         """Raises 404 `session_not_found`, 409 `version_not_reached`, or 503 when the process has streams
         enough."""
-        if self._deps.hub.stopped or self._deps.hub.streams >= self._deps.limits.streams_max:
+        hubs = self._deps.hubs
+        if hubs.stopped or hubs.streams >= self._deps.limits.streams_max:
             message = "no more live streams here; try again"
             raise Problem(503, "too_many_streams", message, retry_after_s=RETRY_AFTER_S)
+        self._log = await self._deps.log_of(self._tenant)
         version = await self._deps.store.session_version(self._tenant, self._session_id)
         if version == 0:
             raise session_not_found(self._session_id)
@@ -54,9 +57,10 @@ class SessionStream:
         """Bytes to send, until the process stops or the client is cut. Raises `StoreError` when PostgreSQL
         goes away while the past is read: the client resumes."""
         yield OPENING
-        with self._deps.hub.subscribe(self._tenant, self._session_id) as subscription, STREAMS.track_inprogress():
+        hub = self._deps.hubs.of(self._log)
+        with hub.subscribe(self._tenant, self._session_id) as subscription, STREAMS.track_inprogress():
             async with asyncio.timeout(HUB_WAIT_S):
-                await self._deps.hub.following.wait()
+                await hub.following.wait()
             async for chunk in self._past():
                 yield chunk
             async for chunk in self._live(subscription):

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from turnlog_eventstore import StoreError
+from turnlog_runtime.deadlines import lift
 
 _log = structlog.get_logger()
 
@@ -26,6 +27,7 @@ class StreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the chunks end or the client is gone, whichever is first."""
+        lift(scope)
         sending = asyncio.ensure_future(self._send_all(send))
         leaving = asyncio.ensure_future(_until_gone(receive))
         try:

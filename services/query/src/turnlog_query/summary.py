@@ -14,7 +14,7 @@ async def summary_of(
     deps: QueryDeps, tenant: str, session_id: str, max_tokens: int | None, at_least: AtLeast = ANY
 ) -> Answer:
     """The summary within a number of tokens; a session without one gets an empty text that covers nothing."""
-    frame = await deps.reading.frame(tenant, session_id, at_least)
+    frame = await (await deps.reading(tenant)).frame(tenant, session_id, at_least)
     coverage = coverage_of(frame.nodes, frame.hidden)
     fields = await asyncio.to_thread(summary_fields, coverage, max_tokens or deps.limits.summary_tokens)
     named = {"session_id": session_id, "version": frame.version, "revision": frame.revision, **fields}

@@ -28,7 +28,8 @@ async def task_of(deps: QueryDeps, tenant: str, task_id: str) -> Answer:
     fields = task_fields(task_id, requested, events, started)
     if fields["summary"] is not None:
         position = fields["summary"]["position"]
-        await deps.reading.settle(tenant, requested.session_id, position, deps.limits.task_settle_s)
+        reading = await deps.reading(tenant)
+        await reading.settle(tenant, requested.session_id, position, deps.limits.task_settle_s)
     return Answer(orjson.dumps(fields))
 
 

@@ -4,6 +4,7 @@ Without a `session_id` they read the agent's own session, which holds what `stor
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from turnlog_query.coverage import coverage_of
 from turnlog_query.deps import QueryDeps
 from turnlog_query.frame import POSTGRES, Frame, Page
 from turnlog_query.params import LIMIT_DEFAULT, LIMIT_MAX
+from turnlog_query.reading import Reading
+from turnlog_query.stored import Turn
 from turnlog_runtime.problems import Problem
 
 
@@ -51,9 +54,10 @@ def tool_call(body: bytes, *, takes_limit: bool) -> ToolCall:
 
 async def recent_turns(deps: QueryDeps, tenant: str, call: ToolCall) -> Answer:
     """The newest turns. Raises 404 `agent_not_found`, or `session_not_found` for a session that was named."""
-    await _check_agent(deps, tenant, call)
+    reading = await deps.reading(tenant)
+    await _check_agent(deps, reading, tenant, call)
     try:
-        page = await deps.reading.newest(tenant, call.session_id, call.limit)
+        page = await reading.newest(tenant, call.session_id, call.limit)
     except Problem as problem:
         page = _nothing_own(call, problem)
     turns = orjson.Fragment(b"[" + b",".join(page.turns) + b"]")
@@ -63,15 +67,17 @@ async def recent_turns(deps: QueryDeps, tenant: str, call: ToolCall) -> Answer:
 
 async def compressed_memory(deps: QueryDeps, tenant: str, call: ToolCall) -> Answer:
     """The summary up to v and every turn after v."""
-    await _check_agent(deps, tenant, call)
+    reading = await deps.reading(tenant)
+    await _check_agent(deps, reading, tenant, call)
     try:
-        frame = await deps.reading.frame(tenant, call.session_id)
+        frame = await reading.frame(tenant, call.session_id)
     except Problem as problem:
         page = _nothing_own(call, problem)
         frame = Frame(page.version, page.revision, (), (), (), 1, page.source)
     coverage = coverage_of(frame.nodes, frame.hidden)
     composed = await asyncio.to_thread(coverage.composer(), deps.limits.summary_tokens)
-    turns, left_out = await _turns_after(deps, tenant, call.session_id, frame, coverage.to_version)
+    pages = reading.pages_before(tenant, call.session_id, frame, after=coverage.to_version, before=frame.version + 1)
+    turns, left_out = await _gathered(pages, deps.limits.memory_turns_max, coverage.to_version)
     fields = {
         **_named(call, frame),
         "summary": composed.text,
@@ -84,29 +90,30 @@ async def compressed_memory(deps: QueryDeps, tenant: str, call: ToolCall) -> Ans
     return object_answer(fields, frame.version, frame.revision, frame.source, deps.watch.away)
 
 
-async def _turns_after(
-    deps: QueryDeps, tenant: str, session_id: str, frame: Frame, covered: int
+async def _gathered(
+    pages: AsyncIterator[Sequence[Turn]], turns_max: int, covered: int
 ) -> tuple[list[bytes], dict[str, int] | None]:
     """Every visible turn after `covered`, up to the limit; then the range of older ones left out is named."""
-    found: list[tuple[int, bytes]] = []
-    pages = deps.reading.pages_before(tenant, session_id, frame, after=covered, before=frame.version + 1)
+    found: list[Turn] = []
     async for page in pages:
-        if len(found) >= deps.limits.memory_turns_max:
+        if len(found) >= turns_max:
             left_out = {"from_version": covered + 1, "to_version": found[0][0] - 1}
             return [view for _, view in found], left_out
         found = [*page, *found]
     return [view for _, view in found], None
 
 
-async def _check_agent(deps: QueryDeps, tenant: str, call: ToolCall) -> None:
+async def _check_agent(deps: QueryDeps, reading: Reading, tenant: str, call: ToolCall) -> None:
     """404 for an agent that PostgreSQL has seen in no session. While PostgreSQL is away, Redis' word
     stands: an agent's own session exists only if the agent was seen."""
-    if call.own and await deps.reading.head(tenant, call.session_id) is not None:
+    in_redis = await reading.head(tenant, call.session_id) is not None
+    if call.own and in_redis:
         return
     try:
-        seen = await deps.store.agent_seen(tenant, call.agent_id)
-    except StoreError:
-        if await deps.reading.head(tenant, call.session_id) is None:
+        async with asyncio.timeout(deps.limits.confirm_s if in_redis else None):
+            seen = await deps.store.agent_seen(tenant, call.agent_id)
+    except (StoreError, TimeoutError):
+        if not in_redis:
             raise
         return
     if not seen:
