@@ -18,44 +18,83 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """How far one partition is. `run_id` is that of the server on which it was last known to be complete, empty
-    when it is not. `traces` are all generations of which its meta knows."""
+    """How far one generation of one partition is.
+
+    `chain` is the log's chain hash at the checkpoint (hex; empty at 0 and where none was recorded). `stamp` names the
+    servers on which it was last known to be complete, empty when it is not. `projection` is the version of the rules
+    that made it; from checkpoint `mixed_from` on another version wrote to it; an operator rolled back to it from
+    version `chosen_over`. `traces` are all generations of which
+    the meta knows.
+    """
 
     number: int
     generation: int = FIRST_GENERATION
     checkpoint: int = 0
-    run_id: str = ""
+    stamp: str = ""
     window: int = 0
     traces: frozenset[int] = frozenset()
+    chain: str = ""
+    projection: int = 1
+    mixed_from: int | None = None
+    chosen_over: int | None = None
 
-    def at(self, checkpoint: int, run_id: str | None = None) -> "Partition":
-        """The same at another checkpoint, and stamped when a `run_id` is given."""
-        return replace(self, checkpoint=checkpoint, run_id=self.run_id if run_id is None else run_id)
+    def at(self, checkpoint: int, chain: str = "") -> "Partition":
+        """The same at another checkpoint."""
+        return replace(self, checkpoint=checkpoint, chain=chain)
 
-    def after(self, change: "Change", window: int, run_id: str) -> "Partition":
-        """The same after a change was applied on the server of this `run_id`."""
-        stamped = run_id if change.stamp else self.run_id
-        return replace(self, checkpoint=change.checkpoint, window=window, run_id=stamped)
+    def after(self, change: "Change", window: int, stamp: str) -> "Partition":
+        """The same after a change was applied on the servers that this stamp names."""
+        stamped = stamp if change.stamp else self.stamp
+        return replace(self, checkpoint=change.checkpoint, chain=change.chain, window=window, stamp=stamped)
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """All that one partition's meta hash says: `generations` are those with a checkpoint, by their numbers;
+    `kept_until_ms` (time of the server) those that are kept though not live."""
+
+    number: int
+    live: int | None
+    generations: Mapping[int, Partition]
+    traces: frozenset[int]
+    kept_until_ms: Mapping[int, int]
+
+    @property
+    def live_partition(self) -> Partition | None:
+        """The live generation's state; None where there is no live generation."""
+        if self.live is None:
+            return None
+        return self.generations.get(self.live) or Partition(self.number, self.live, traces=self.traces)
 
     @classmethod
-    def from_meta(cls, number: int, fields: Mapping[bytes, bytes]) -> "Partition | None":
-        """From the meta hash; None when it names no live generation."""
-        if b"gen" not in fields:
-            return None
-        live = fields[b"gen"]
+    def parsed(cls, number: int, fields: Mapping[bytes, bytes]) -> "Meta":
+        """From the hash."""
+        traces = frozenset(int(name[2:]) for name in fields if name[1:2] == b":")
+        built = (generation for generation in traces if b"c:%d" % generation in fields)
         return cls(
             number,
-            int(live),
-            int(fields.get(b"c:" + live, 0)),
-            fields.get(b"r:" + live, b"").decode(),
-            int(fields.get(b"w:" + live, 0)),
-            generations_in(fields),
+            int(fields[b"gen"]) if b"gen" in fields else None,
+            {generation: _partition(number, generation, fields, traces) for generation in built},
+            traces,
+            {int(name[2:]): int(value) for name, value in fields.items() if name[:2] == b"x:"},
         )
 
 
-def generations_in(fields: Mapping[bytes, bytes]) -> frozenset[int]:
-    """The generations of which a meta hash holds a trace."""
-    return frozenset(int(name[2:]) for name in fields if name[1:2] == b":")
+def _partition(number: int, generation: int, fields: Mapping[bytes, bytes], traces: frozenset[int]) -> Partition:
+    suffix = b":%d" % generation
+    mixed, over = fields.get(b"m" + suffix), fields.get(b"o" + suffix)
+    return Partition(
+        number,
+        generation,
+        int(fields[b"c" + suffix]),
+        fields.get(b"r" + suffix, b"").decode(),
+        int(fields.get(b"w" + suffix, 0)),
+        traces,
+        fields.get(b"h" + suffix, b"").decode(),
+        int(fields.get(b"p" + suffix, 1)),
+        None if mixed is None else int(mixed),
+        None if over is None else int(over),
+    )
 
 
 @dataclass(slots=True)
@@ -63,13 +102,14 @@ class Change:
     """What happens to one partition between two checkpoints.
 
     `sessions` maps an identity to its effects as flat arguments and their number, in order of positions. `stamp`
-    marks the partition as complete on this server.
+    marks the partition as complete on these servers. `chain` is the log's chain hash at the new checkpoint (hex).
     """
 
     partition: Partition
     checkpoint: int
     stamp: bool = False
     sessions: dict[str, "Effects"] = field(default_factory=dict)
+    chain: str = ""
 
 
 @dataclass(slots=True)
@@ -100,6 +140,14 @@ class Moved:
 
     generation: int
     checkpoint: int
+    chain: str = ""
 
 
-Outcome = Applied | Moved
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was done: live writes wait so many milliseconds at most, while another generation is switched to."""
+
+    left_ms: int
+
+
+Outcome = Applied | Moved | Held

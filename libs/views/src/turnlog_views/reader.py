@@ -14,6 +14,7 @@ import structlog
 
 from turnlog_views.answers import HeadView, SessionView, TurnsView, head_answer, session_answer, turns_answer
 from turnlog_views.functions import library
+from turnlog_views.identity import LogIdentity, stamp_of
 from turnlog_views.keys import PARTITIONS, LogKeys, identity_of, partition_of
 from turnlog_views.link import pack
 from turnlog_views.partitions import FIRST_GENERATION
@@ -21,8 +22,8 @@ from turnlog_views.pump import Pump, PumpSettings
 
 _log = structlog.get_logger()
 
-Incarnations = Callable[[str], Awaitable[str]]
-"""The incarnation of a log by its name, from PostgreSQL; may raise."""
+Identities = Callable[[str], Awaitable[LogIdentity]]
+"""A log's incarnation and epoch by its name, from PostgreSQL; may raise."""
 
 TURNS_MAX = 10_000
 
@@ -38,20 +39,22 @@ class ReaderSettings:
 
 
 class _Log:
-    """What the reader knows of a log: its keys and the live generation of each partition, as last heard."""
+    """What the reader knows of a log: its keys, the live generation of each partition and PostgreSQL's epoch, as last
+    heard. The epoch stands as the end of a stamp (`identity.stamp_of`), so that a read only adds a `run_id`."""
 
-    __slots__ = ("generations", "keys")
+    __slots__ = ("generations", "keys", "stamp_end")
 
-    def __init__(self, keys: LogKeys) -> None:
-        self.keys = keys
+    def __init__(self, log: str, identity: LogIdentity) -> None:
+        self.keys = LogKeys(log, identity.incarnation)
+        self.stamp_end = stamp_of("", identity.epoch)
         self.generations = [FIRST_GENERATION] * PARTITIONS
 
 
 class ViewReader:
     """Concurrent reads over a few connections; made by `open`, ended by `close`."""
 
-    def __init__(self, url: str, incarnations: Incarnations, settings: ReaderSettings) -> None:
-        self._incarnations = incarnations
+    def __init__(self, url: str, identities: Identities, settings: ReaderSettings) -> None:
+        self._identities = identities
         self._settings = settings
         self._logs: dict[str, _Log] = {}
         self._small, self._large = Pump(url, settings.pump), Pump(url, settings.pump)
@@ -60,11 +63,9 @@ class ViewReader:
         self._names = {verb: library().function(verb) for verb in ("head", "turns", "session")}
 
     @classmethod
-    async def open(
-        cls, url: str, incarnations: Incarnations, settings: ReaderSettings = ReaderSettings()
-    ) -> "ViewReader":
+    async def open(cls, url: str, identities: Identities, settings: ReaderSettings = ReaderSettings()) -> "ViewReader":
         """A reader. Waits for a connection for `ready_timeout_s` at most: a server that is away is no error."""
-        reader = cls(url, incarnations, settings)
+        reader = cls(url, identities, settings)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.ready_timeout_s):
                 await asyncio.gather(*(pump.ready.wait() for pump in reader._pumps))
@@ -81,8 +82,20 @@ class ViewReader:
         """Whether the connection for small reads stands."""
         return self._small.ready.is_set()
 
+    def saw(self, log: str, incarnation: str, epoch: str) -> None:
+        """What PostgreSQL says of the log now; reads that begin from now on go by it. Cheap: call it each second.
+
+        After another epoch was seen, reads answer None until the projector has held the read models to the log
+        again. While PostgreSQL is away nothing is seen, and reads go on by what was last known.
+        """
+        known = self._logs.get(log)
+        if known is None or known.keys.incarnation != incarnation:
+            self._logs[log] = _Log(log, LogIdentity(incarnation, epoch))
+        else:
+            known.stamp_end = stamp_of("", epoch)
+
     def forget(self, log: str) -> None:
-        """Ask for the log's incarnation again at the next read."""
+        """Ask for the log's identity again at the next read."""
         self._logs.pop(log, None)
 
     async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None:
@@ -112,7 +125,8 @@ class ViewReader:
         for _ in range(2):  # once more when the generation was another
             generation = known.generations[partition]
             names = (known.keys.metas[partition], *known.keys.session(partition, generation, identity))[:keys]
-            packed = pack("FCALL_RO", self._names[verb], keys, *names, generation, pump.run_id, identity, *more)
+            stamp = pump.run_id + known.stamp_end
+            packed = pack("FCALL_RO", self._names[verb], keys, *names, generation, stamp, identity, *more)
             future = pump.submit(packed)
             reply = await future if future is not None else None
             if reply is None:
@@ -133,8 +147,8 @@ class ViewReader:
 
     async def _learn(self, log: str) -> _Log | None:
         try:
-            incarnation = await self._incarnations(log)
+            identity = await self._identities(log)
         except Exception as error:  # whatever the resolver's store raises: without it there is no key to read
-            _log.warning("views_incarnation_unknown", log=log, error=str(error))
+            _log.warning("views_log_unknown", log=log, error=str(error))
             return None
-        return self._logs.setdefault(log, _Log(LogKeys(log, incarnation)))
+        return self._logs.setdefault(log, _Log(log, identity))  # what was seen meanwhile is newer

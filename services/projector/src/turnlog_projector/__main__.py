@@ -1,12 +1,14 @@
-"""The projector as a process: settings, logs, store, bus, views, then project until a signal."""
+"""The projector as a process: settings, logging, store, bus, then a projector for each log until a signal."""
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from turnlog_bus import Bus
-from turnlog_eventstore import Store, StoreSettings
+from turnlog_eventstore import Store, StoreSettings, each_log
 from turnlog_follow import Follower
 from turnlog_projector.projector import Projector, ProjectorOptions
+from turnlog_projector.upkeep import UpkeepOptions
 from turnlog_runtime.health import Check, Health, nothing
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
@@ -15,7 +17,7 @@ from turnlog_views import ViewWriter, WriterSettings
 
 
 async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
-    """Project the log until `stop` is set."""
+    """Project every log (or those in the settings) until `stop` is set."""
     store = await Store.open(
         required_url(settings.database_url, "DATABASE_URL"),
         StoreSettings(
@@ -26,29 +28,40 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
     )
     # Without an address of NATS, PostgreSQL is polled.
     bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url else None
-    health = Health(nothing, {"postgres": Check(lambda: store.head(settings.log))})
+    health = Health(nothing, {"postgres": Check(lambda: store.head(settings.log))}, stop)
     try:
         async with AsyncExitStack() as stack:
             if settings.metrics_port:
                 await stack.enter_async_context(
                     serving(health, settings.host, settings.metrics_port, settings.shutdown_s)
                 )
-            await projector(store, bus, settings).run(stop)
+            await each_log(
+                store, settings.logs_to_lead, lambda log: projector(store, bus, settings, log).run(stop), stop
+            )
     finally:
         if bus is not None:
             await bus.close()
         await store.close()
 
 
-def projector(store: Store, bus: Bus | None, settings: ProjectorSettings) -> Projector:
-    """A projector of the log that the settings name."""
+def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: str) -> Projector:
+    """A projector of one log, with connections to Redis of its own."""
     writer = ViewWriter(
         required_url(settings.redis_url, "REDIS_URL"),
-        settings.log,
+        log,
         WriterSettings(window_turns=settings.recent_turns, idle_ttl_s=settings.view_idle_s),
     )
-    options = ProjectorOptions(portion_events=settings.apply_batch_events)
-    return Projector(store, lambda: Follower(store, bus, settings.log), writer, options)
+    upkeep = UpkeepOptions()
+    rebuild = replace(
+        upkeep.rebuild,
+        pace=replace(upkeep.rebuild.pace, events_per_s=settings.rebuild_events_per_s),
+        keep_s=settings.rebuild_keep_s,
+    )
+    options = ProjectorOptions(
+        portion_events=settings.apply_batch_events,
+        upkeep=replace(upkeep, rebuild_auto=settings.rebuild_auto, rebuild=rebuild),
+    )
+    return Projector(store, lambda: Follower(store, bus, log), writer, options)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Every write compares the partition's checkpoint first. What the applier believes
 corrected when a write is refused.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -12,10 +14,13 @@ from turnlog_projector import metrics
 from turnlog_projector.changes import Arguments, advances, changes_of
 from turnlog_projector.history import fold_session
 from turnlog_projector.ports import History
-from turnlog_views.partitions import Applied, Change, Mode, Moved, Partition
+from turnlog_views.partitions import Applied, Change, Held, Meta, Mode, Moved, Partition
 from turnlog_views.writer import ViewWriter
+from turnlog_views.writer_link import live_partitions
 
 _ATTEMPTS = 5
+_HELD_LOOK_S = 0.01
+_HELD_MAX_S = 30.0
 
 
 class OutOfStep(Exception):
@@ -32,6 +37,13 @@ class Applier:
         self._history, self._writer, self._mode = history, writer, mode
         self._log = writer.log
         self.partitions = {partition.number: partition for partition in partitions}
+        lowest = min(self.partitions.values(), key=lambda p: p.checkpoint, default=Partition(0))
+        self._position, self._chain = lowest.checkpoint, lowest.chain
+
+    @property
+    def position(self) -> int:
+        """That of the last event that was applied to every partition which lacked it."""
+        return self._position
 
     @property
     def newest(self) -> int:
@@ -41,52 +53,76 @@ class Applier:
     async def apply(self, events: Sequence[Event], known: Sequence[Arguments] | None = None) -> None:
         """Apply contiguous events, each to its partition; `known` are their effects. A repeat changes nothing.
 
-        Raises `OutOfStep`, `ViewsUnavailable`, or the history's errors: begin again from the checkpoints.
+        Waits while live writes are held. Raises `OutOfStep`, `ViewsUnavailable`, or the history's errors: begin again
+        from the checkpoints.
         """
         for attempt in range(_ATTEMPTS):
             changes = changes_of(events, self.partitions, known)
             if not await self._write(list(changes.values())):
+                self._position, self._chain = events[-1].position, events[-1].chain_hash.hex()
                 return
             if self._mode is Mode.BUILD or attempt == _ATTEMPTS - 1:
                 raise OutOfStep("another writer moves the same partitions")
 
-    async def advance(self, position: int, *, complete: bool) -> None:
-        """Bring all partitions to `position`, up to which all events were applied; `complete` marks them readable on
-        this server."""
-        run_id = self._writer.run_id if complete else None
-        refused = await self._write(advances(self.partitions.values(), position, run_id))
+    async def advance(self, *, complete: bool) -> None:
+        """Bring all partitions to `position`; `complete` marks them readable on this server."""
+        stamp = self._writer.stamp if complete else None
+        refused = await self._write(advances(self.partitions.values(), self._position, self._chain, stamp))
         if refused and self._mode is Mode.BUILD:
             raise OutOfStep("another writer moves the same partitions")
 
-    async def check(self) -> None:
-        """Compare every checkpoint in Redis with what is believed. Raises `OutOfStep` when one fell behind (Redis was
-        wiped or lost data while nothing was written) and `ViewsUnavailable` when Redis is away."""
-        for stored in await self._writer.partitions():
+    async def check(self) -> list[Meta]:
+        """Compare what Redis holds with what is believed, and believe it; all metas, as they were read.
+
+        Raises `OutOfStep` when a partition fell behind (Redis was wiped or lost data while nothing was written) and
+        `ViewsUnavailable` when Redis is away.
+        """
+        metas = await self._writer.metas()
+        for stored in live_partitions(metas, self._writer.settings.projection_version):
             believed = self.partitions.get(stored.number)
-            if believed is not None and stored.checkpoint < believed.checkpoint:
+            if believed is None:
+                continue
+            if stored.checkpoint < believed.checkpoint:
                 raise OutOfStep(f"partition {stored.number} fell from {believed.checkpoint} to {stored.checkpoint}")
+            self.partitions[stored.number] = stored
+        return metas
 
     async def _write(self, changes: Sequence[Change]) -> bool:
-        """Whether any change was refused; the partition's state is then corrected."""
-        if not changes:
-            return False
+        """Whether any change was refused; the partition's state is then corrected. Those that are held wait."""
         refused = False
-        for change, outcome in zip(changes, await self._writer.apply(changes, self._mode), strict=True):
-            if isinstance(outcome, Moved):
-                self._correct(change.partition, outcome)
-                refused = True
-                continue
-            partition = change.partition.after(change, outcome.window, self._writer.run_id)
-            self.partitions[partition.number] = partition
-            await self._load(outcome, partition)
+        began = time.monotonic()
+        while changes:
+            held: list[Change] = []
+            for change, outcome in zip(changes, await self._writer.apply(changes, self._mode), strict=True):
+                if isinstance(outcome, Held):
+                    held.append(change)
+                elif isinstance(outcome, Moved):
+                    self._correct(change.partition, outcome)
+                    refused = True
+                else:
+                    partition = change.partition.after(change, outcome.window, self._writer.stamp)
+                    self.partitions[partition.number] = partition
+                    await self._load(outcome, partition)
+            if held:
+                if time.monotonic() - began > _HELD_MAX_S:
+                    raise OutOfStep(f"{len(held)} partitions stay held")
+                await asyncio.sleep(_HELD_LOOK_S)
+            changes = held
         return refused
 
     def _correct(self, believed: Partition, moved: Moved) -> None:
         metrics.fenced.labels(self._log).inc()
         if moved.checkpoint < believed.checkpoint:
             raise OutOfStep(f"partition {believed.number} fell from {believed.checkpoint} to {moved.checkpoint}")
+        if moved.checkpoint == believed.checkpoint and moved.chain != believed.chain:
+            raise OutOfStep(f"partition {believed.number} holds another history up to {moved.checkpoint}")
         self.partitions[believed.number] = replace(
-            believed, generation=moved.generation, checkpoint=moved.checkpoint, run_id="", window=0
+            believed,
+            generation=moved.generation,
+            checkpoint=moved.checkpoint,
+            chain=moved.chain,
+            stamp="",
+            window=0,
         )
 
     async def _load(self, applied: Applied, partition: Partition) -> None:

@@ -26,7 +26,7 @@ def changes_of(
         name = (event.tenant, event.session_id)
         found = sessions.get(name)
         if found is None:
-            found = sessions[name] = _session(name, partitions, changes, events[-1].position)
+            found = sessions[name] = _session(name, partitions, changes, events[-1])
         checkpoint, session = found
         if event.position > checkpoint:
             lacking.append((at, session))
@@ -42,16 +42,16 @@ def changes_of(
 
 
 def _session(
-    name: tuple[str, str], partitions: Mapping[int, Partition], changes: dict[int, Change], last: int
+    name: tuple[str, str], partitions: Mapping[int, Partition], changes: dict[int, Change], last: Event
 ) -> tuple[int, Effects]:
     """The checkpoint below which a session has everything, and where its effects go."""
     identity = identity_of(*name)
     partition = partitions.get(partition_of(identity))
     if partition is None:
-        return last, Effects()
+        return last.position, Effects()
     change = changes.get(partition.number)
     if change is None:
-        change = changes[partition.number] = Change(partition, last)
+        change = changes[partition.number] = Change(partition, last.position, chain=last.chain_hash.hex())
     session = change.sessions[identity] = Effects()
     return partition.checkpoint, session
 
@@ -62,15 +62,17 @@ def _drop_empty(change: Change) -> bool:
     return bool(change.sessions)
 
 
-def advances(partitions: Iterable[Partition], position: int, complete_run_id: str | None) -> list[Change]:
-    """Changes without effects that bring partitions to `position`.
+def advances(partitions: Iterable[Partition], position: int, chain: str, complete_stamp: str | None) -> list[Change]:
+    """Changes without effects that bring partitions to `position`, where the log's chain hash (hex) is `chain`.
 
-    With a `complete_run_id` those not yet stamped with it are stamped: they have all events up to `position` on the
-    server of that id.
+    With a `complete_stamp` those not yet stamped with it are stamped: they have all events up to `position` on the
+    servers that it names.
     """
     changes = []
     for partition in partitions:
-        stamp = complete_run_id is not None and partition.run_id != complete_run_id
-        if partition.checkpoint < position or stamp:
-            changes.append(Change(partition, max(position, partition.checkpoint), stamp))
+        stamp = complete_stamp is not None and partition.stamp != complete_stamp
+        if partition.checkpoint < position:
+            changes.append(Change(partition, position, stamp, chain=chain))
+        elif stamp:
+            changes.append(Change(partition, partition.checkpoint, stamp, chain=partition.chain))
     return changes

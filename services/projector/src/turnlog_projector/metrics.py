@@ -13,4 +13,16 @@ batch_seconds = Histogram(
 sessions_loaded = Counter("projector_sessions_loaded_total", "Sessions loaded whole from PostgreSQL", ["log"])
 fenced = Counter("projector_fenced_total", "Writes refused because a partition was elsewhere", ["log"])
 failures = Counter("projector_failures_total", "Failures that made the projector begin again", ["log", "error"])
-restarts = Counter("projector_restarts_total", "Read models abandoned because they were ahead of the log", ["log"])
+restarts = Counter("projector_restarts_total", "Read models abandoned because they were not of the log", ["log"])
+rebuilds = Counter("projector_rebuilds_total", "Rebuilds that the projector began by itself", ["log", "outcome"])
+rebuild_position = Gauge("projector_rebuild_position", "Position that the rebuild under way has reached", ["log"])
+rebuild_paused_seconds = Counter(
+    "projector_rebuild_paused_seconds_total", "Time in which a rebuild gave way to the live read models", ["log"]
+)
+hold_seconds = Histogram(
+    "projector_hold_seconds",
+    "Time in which live writes waited for a switch",
+    ["log"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+)
+generations_removed = Counter("projector_generations_removed_total", "Kept generations removed on expiry", ["log"])

@@ -1,73 +1,64 @@
-"""Rebuild: makes the next generation of the read models from position 0 beside the live one, then switches.
+"""Rebuild: makes the next generation of the read models beside the live one, then switches all partitions at once.
 
-Called by `turnlog rebuild`. Safe while the projector runs: it goes on in the live generation, is refused by the first
-partition that was switched, and carries on in the new generation from that one's checkpoint. Safe to repeat after a
-crash: leftovers of the last attempt are deleted first.
+Called by `turnlog rebuild`, and by the projector when the live generation is of another projection version. Safe
+while the projector runs: it goes on in the live generation, is refused after the switch, and carries on in the new
+one. Safe to repeat after a crash: what was begun is continued. The generation before is kept for a while, and
+`rollback` switches back to it.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
-from turnlog_projector.applier import Applier, OutOfStep
-from turnlog_projector.ports import Log, Source
-from turnlog_projector.stages import ahead, counted, pages, with_effects
-from turnlog_views.digests import session_digests, total_digest
-from turnlog_views.partitions import Mode, Partition
+from turnlog_projector.build import Build, Progress, RebuildOptions
+from turnlog_projector.compare import Comparing, Comparison
+from turnlog_projector.held_to_log import first_mismatch
+from turnlog_projector.ports import Source
+from turnlog_projector.refold import refold_mixed
+from turnlog_views.errors import ViewsRefused
+from turnlog_views.generations import begun_generations, kept_generations
+from turnlog_views.partitions import Meta, Partition
 from turnlog_views.writer import ViewWriter
+from turnlog_views.writer_link import live_partitions
+
+__all__ = ["Comparison", "NothingKept", "Progress", "RebuildOptions", "RebuildReport", "rebuild", "renew", "rollback"]
 
 _log = structlog.get_logger()
-Progress = Callable[[int, int], None]
-"""Called with the position reached and the head."""
+_CLAIM_LEAST_S = 3_600.0
+_LOOKS_AGAIN = 3
+_WAITING_FEW = 200
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RebuildOptions:
-    """`page_events` are read at a time, `batch_events` of at most `batch_bytes` of payload written."""
-
-    page_events: int = 2_000
-    batch_events: int = 8_000
-    batch_bytes: int = 4 * 1024 * 1024
-    switch_rounds: int = 200
-    compare_rounds: int = 20
-    compare_wait_s: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Both generations at the same positions. `differing` are sessions whose bytes differ, `missing` those that only
-    the live one has (both should be empty); `evicted` counts those that only the new one has."""
-
-    digest: str
-    sessions: int
-    evicted: int
-    differing: tuple[str, ...]
-    missing: tuple[str, ...]
-
-    @property
-    def identical(self) -> bool:
-        """Whether the new generation is byte for byte the live one."""
-        return not self.differing and not self.missing
+class NothingKept(Exception):
+    """There is no generation to roll back to."""
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild did. `comparison` is None unless asked for, or when the log never stood still for it."""
+    """What a rebuild did: `generation` is complete up to `position`, built from position `resumed_at` on (0: from the
+    beginning). `switched` is False for a dry run. `kept` is the generation that was live before, kept for `keep_s`.
+    `comparison` is None unless asked for, or where generations of different windows or versions cannot be the same.
+    """
 
     generation: int
     position: int
     seconds: float
     comparison: Comparison | None
     deleted_keys: int
+    resumed_at: int = 0
+    switched: bool = True
+    kept: int | None = None
+    keep_s: float = 0.0
 
     @property
     def events_per_s(self) -> float:
         """Events replayed per second, switch and clean-up included."""
-        return self.position / self.seconds if self.seconds else 0.0
+        return (self.position - self.resumed_at) / self.seconds if self.seconds else 0.0
 
 
 async def rebuild(
@@ -81,109 +72,192 @@ async def rebuild(
     """Rebuild the read models of the writer's log. Needs a writer of its own, which it opens and closes; waits for a
     rebuild that runs.
 
-    Raises `OutOfStep` or `ViewsRefused` when another writer interferes or Redis lost data meanwhile, and the errors
-    of store and views: the live generation is untouched then, and the call may be repeated.
+    Raises `OutOfStep` or `ViewsRefused` when another writer interferes, Redis lost data or PostgreSQL was replaced
+    meanwhile, and the errors of store and views: the live generation is untouched then, and the call may be repeated.
     """
+
+    async def work(run: "_Run") -> RebuildReport:
+        return await run.rebuild(compare=compare)
+
+    return await _led(store, writer, progress, options, work)
+
+
+async def rollback(
+    store: Source,
+    writer: ViewWriter,
+    *,
+    progress: Progress | None = None,
+    options: RebuildOptions = RebuildOptions(),
+) -> RebuildReport:
+    """Bring the generation that was kept last up to date and switch back to it; else as `rebuild`.
+
+    Raises `NothingKept` when there is none.
+    """
+    return await _led(store, writer, progress, options, lambda run: run.rollback())
+
+
+async def renew(
+    store: Source, writer: ViewWriter, *, options: RebuildOptions = RebuildOptions()
+) -> RebuildReport | None:
+    """Rebuild if the live generation is of another projection version than the writer's; else as `rebuild`. A kept
+    generation of this version is brought up to date instead. None: nothing was to be done."""
+    return await _led(store, writer, None, options, lambda run: run.renew())
+
+
+def is_outdated(metas: Sequence[Meta], version: int) -> bool:
+    """Whether the live generation is of another projection version, and nobody chose it over this one."""
+    live = (meta.live_partition for meta in metas)
+    return any(p is not None and p.projection != version and p.chosen_over != version for p in live)
+
+
+async def _led(
+    store: Source,
+    writer: ViewWriter,
+    progress: Progress | None,
+    options: RebuildOptions,
+    work: Callable[["_Run"], Awaitable[T]],
+) -> T:
     try:
-        async with store.leadership(f"rebuild/{writer.log}"):
-            return await _rebuild(store, writer, compare, progress, options)
+        async with store.leadership(f"rebuild/{writer.log}") as leadership:
+            head = await store.head(writer.log)
+            await writer.open(head.incarnation, head.epoch)
+            return await work(_Run(store, writer, progress, options, head.epoch, leadership.lost))
     finally:
         await writer.close()
 
 
-async def _rebuild(
-    store: Source, writer: ViewWriter, compare: bool, progress: Progress | None, options: RebuildOptions
-) -> RebuildReport:
-    began = time.perf_counter()
-    await writer.open((await store.head(writer.log)).incarnation)
-    build = await _begin(store, writer, options, progress)
-    await build.catch_up()
-    comparison = await _compare(build) if compare else None
-    if comparison is not None and not comparison.identical:
-        _log.error("rebuild_differs", differing=len(comparison.differing), missing=len(comparison.missing))
-    await build.switch()
-    deleted = await writer.sweep({build.generation})
-    return RebuildReport(build.generation, build.position, time.perf_counter() - began, comparison, deleted)
-
-
-async def _begin(store: Source, writer: ViewWriter, options: RebuildOptions, progress: Progress | None) -> "_Build":
-    live = await writer.partitions()
-    generation = 1 + max(max(p.traces | {p.generation}) for p in live)
-    await writer.sweep({p.generation for p in live})
-    await writer.begin(generation)
-    window = writer.settings.window_turns
-    partitions = [Partition(p.number, generation=generation, window=window) for p in live]
-    return _Build(store, writer, generation, Applier(store, writer, partitions, Mode.BUILD), options, progress)
-
-
-class _Build:
-    """A generation that is being built."""
+class _Run:
+    """One rebuild under leadership, its writer open."""
 
     def __init__(
         self,
-        store: Log,
+        store: Source,
         writer: ViewWriter,
-        generation: int,
-        applier: Applier,
-        options: RebuildOptions,
         progress: Progress | None,
+        options: RebuildOptions,
+        epoch: str,
+        lost: asyncio.Event,
     ) -> None:
-        self.store, self.writer, self.generation, self.options = store, writer, generation, options
-        self._applier, self._progress = applier, progress
-        self.position = 0
+        self._store, self._writer, self._options = store, writer, options
+        self._progress, self._epoch, self._lost = progress, epoch, lost
+        self._version = writer.settings.projection_version
+        self._began = time.perf_counter()
 
-    async def catch_up(self) -> None:
-        """Apply the log up to where it ends."""
-        head = (await self.store.head(self.writer.log)).position
-        options = self.options
-        page_events = min(options.page_events, options.batch_events)
-        read = ahead(pages(self.store, self.writer.log, self.position, page_events))
-        tokens = ahead(counted(read, options.batch_bytes))
-        made = ahead(with_effects(tokens, options.batch_events, options.batch_bytes))
-        async with aclosing(made):
-            async for events, known in made:
-                await self._applier.apply(events, known)
-                self.position = events[-1].position
-                if self._progress:
-                    self._progress(self.position, max(head, self.position))
-        await self._applier.advance(self.position, complete=False)
-
-    async def switch(self) -> None:
-        """Make it live, partition by partition; those that are behind the live one catch up and try again."""
-        for _ in range(self.options.switch_rounds):
-            live = await self.writer.partitions()
-            waiting = [p for p in live if p.number in self._applier.partitions]
-            behind = {p.number for p in await self.writer.switch(waiting, self.generation)}
-            partitions = self._applier.partitions
-            for number in [n for n in partitions if n not in behind]:
-                del partitions[number]
-            if not partitions:
-                return
-            await self.catch_up()
-        raise OutOfStep(f"{len(behind)} partitions stayed behind the live generation")
-
-
-async def _compare(build: _Build) -> Comparison | None:
-    """Compare both generations; None when they never stood at the same positions."""
-    for _ in range(build.options.compare_rounds):
+    async def rebuild(self, *, compare: bool) -> RebuildReport:
+        metas = await self._writer.metas()
+        live = live_partitions(metas, self._version)
+        partitions = await self._resumable(metas)
+        if partitions is None:
+            deleted = await self._writer.sweep(self._standing(metas))
+            partitions = await self._fresh(metas)
+        else:
+            deleted = await self._writer.sweep(self._standing(metas) | {partitions[0].generation})
+            await self._begin(partitions[0].generation)
+        build = self._build(partitions)
         await build.catch_up()
-        before = await build.writer.partitions()
-        if all(p.checkpoint == build.position for p in before):
-            new = await session_digests(build.writer, build.generation)
-            live: dict[str, bytes] = {}
-            for generation in {p.generation for p in before}:
-                live |= await session_digests(build.writer, generation)
-            if await build.writer.partitions() == before:
-                return _held_together(live, new)
-        await asyncio.sleep(build.options.compare_wait_s)
-    return None
+        comparing = await self._compared(build, live) if compare else None
+        comparison = await build.switch(comparing)
+        if comparison is not None and not comparison.identical:
+            _log.error("rebuild_differs", differing=len(comparison.differing), missing=len(comparison.missing))
+        return await self._report(build, live, comparison, deleted)
+
+    async def rollback(self, chosen: int | None = None) -> RebuildReport:
+        metas = await self._writer.metas()
+        live = live_partitions(metas, self._version)
+        kept = kept_generations(metas, await self._writer.now_ms())
+        generation = chosen if chosen is not None else max(kept, key=lambda g: kept[g], default=None)
+        if generation not in kept or not await self._writer.claim(generation, _CLAIM_LEAST_S):
+            raise NothingKept("no generation of the read models is kept any more: `turnlog rebuild` makes a new one")
+        partitions = [meta.generations[generation] for meta in metas]
+        if await first_mismatch(self._store, self._writer.log, partitions) is not None:
+            raise NothingKept(f"generation {generation} is not of this log any more: `turnlog rebuild` makes a new one")
+        build = self._build(partitions)
+        await build.catch_up()
+        await refold_mixed(self._store, self._writer, build, partitions)
+        by_hand = chosen is None and partitions[0].projection != self._version
+        await build.switch(None, chosen_over=self._version if by_hand else None)
+        return await self._report(build, live, None, 0)
+
+    async def renew(self) -> RebuildReport | None:
+        metas = await self._writer.metas()
+        if not is_outdated(metas, self._version):
+            return None
+        kept = kept_generations(metas, await self._writer.now_ms())
+        versions = {g: {m.generations[g].projection for m in metas} for g in kept}
+        mine = [g for g in sorted(kept, reverse=True) if versions[g] == {self._version}]
+        if mine:
+            try:
+                return await self.rollback(mine[0])
+            except NothingKept as error:
+                _log.info("rebuild_kept_unusable", log=self._writer.log, why=str(error))
+        return await self.rebuild(compare=False)
+
+    def _standing(self, metas: Sequence[Meta]) -> set[int]:
+        """Generations that stay while the next one is built: the live one; a kept one goes, unless nothing changes."""
+        standing = {p.generation for p in live_partitions(metas, self._version)}
+        return standing | {g for m in metas for g in m.kept_until_ms} if self._options.dry_run else standing
+
+    async def _resumable(self, metas: Sequence[Meta]) -> list[Partition] | None:
+        """The partitions of a build that was interrupted and can go on from where it is."""
+        window = self._writer.settings.window_turns
+        for generation in reversed(begun_generations(metas, window, self._version)):
+            partitions = [m.generations.get(generation) or self._empty(m.number, generation) for m in metas]
+            if await first_mismatch(self._store, self._writer.log, partitions) is None:
+                _log.info("rebuild_resumes", log=self._writer.log, generation=generation)
+                return partitions
+        return None
+
+    async def _fresh(self, metas: Sequence[Meta]) -> list[Partition]:
+        generation = 1 + max(max(m.traces | {m.live or 1}) for m in metas)
+        await self._begin(generation)
+        return [self._empty(meta.number, generation) for meta in metas]
+
+    async def _begin(self, generation: int) -> None:
+        if not await self._writer.begin(generation):
+            raise ViewsRefused(f"generation {generation} cannot begin: another rebuild?")
+
+    def _empty(self, number: int, generation: int) -> Partition:
+        window = self._writer.settings.window_turns
+        return Partition(number, generation, window=window, projection=self._version)
+
+    def _build(self, partitions: Sequence[Partition]) -> Build:
+        return Build(self._store, self._writer, partitions, self._epoch, self._options, self._progress, self._lost)
+
+    async def _compared(self, build: Build, live: Sequence[Partition]) -> Comparing | None:
+        """All sessions looked at once, and those that move a few times more; None where nothing can be the same."""
+        ours = (self._writer.settings.window_turns, self._version)
+        if any((p.window or ours[0], p.projection) != ours for p in live):
+            return None
+        comparing = Comparing(self._writer, build.generation, [p.generation for p in live])
+        await comparing.look()
+        for _ in range(_LOOKS_AGAIN):
+            if comparing.waiting <= _WAITING_FEW:
+                break
+            await build.catch_up()
+            await comparing.look_again()
+        return comparing
+
+    async def _report(
+        self, build: Build, live: Sequence[Partition], comparison: Comparison | None, deleted: int
+    ) -> RebuildReport:
+        before, keep_s = {p.generation for p in live}, self._options.keep_s
+        if self._options.dry_run:
+            deleted += await self._writer.remove(build.generation)
+        elif not keep_s:
+            deleted += await _removed(self._writer, before)
+        kept = max(before) if keep_s and not self._options.dry_run else None
+        return RebuildReport(
+            build.generation,
+            build.position,
+            time.perf_counter() - self._began,
+            comparison,
+            deleted,
+            build.resumed_at,
+            not self._options.dry_run,
+            kept,
+            keep_s if kept is not None else 0.0,
+        )
 
 
-def _held_together(live: dict[str, bytes], new: dict[str, bytes]) -> Comparison:
-    return Comparison(
-        digest=total_digest(new),
-        sessions=len(new),
-        evicted=len(new.keys() - live.keys()),
-        differing=tuple(sorted(i for i in live.keys() & new.keys() if live[i] != new[i])),
-        missing=tuple(sorted(live.keys() - new.keys())),
-    )
+async def _removed(writer: ViewWriter, generations: Collection[int]) -> int:
+    return sum([await writer.remove(generation) for generation in sorted(generations)])

@@ -37,9 +37,11 @@ async def ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
             await asyncio.gather(coming, return_exceptions=True)
 
 
-async def pages(log: Log, name: str, after: int, page_events: int) -> AsyncGenerator[list[Event], None]:
-    """The log after a position, up to where it ends."""
-    while page := await log.read_after(name, after, page_events):
+async def pages(
+    log: Log, name: str, after: int, page_events: int, up_to: int | None = None
+) -> AsyncGenerator[list[Event], None]:
+    """The log after a position, up to where it ends; with `up_to` no page begins behind that position."""
+    while (up_to is None or after < up_to) and (page := await log.read_after(name, after, page_events)):
         yield page
         after = page[-1].position
 

@@ -18,9 +18,10 @@ from turnlog_events.errors import Corrupt, EventError
 from turnlog_events.event import TURN_STORED, Event
 from turnlog_events.fold import SessionState
 from turnlog_events.hashing import GENESIS, chain_hash, payload_hash
+from turnlog_projector.build import Progress
+from turnlog_projector.held_to_log import first_mismatch
 from turnlog_projector.history import fold_session
 from turnlog_projector.ports import Audited
-from turnlog_projector.rebuild import Progress
 from turnlog_views.keys import identity_of, partition_of
 from turnlog_views.partitions import Partition
 from turnlog_views.wire import head_arguments
@@ -102,7 +103,7 @@ class _Verification:
         """All checks."""
         name = self._writer.log
         head = await self._store.head(name)
-        await self._writer.open(head.incarnation)
+        await self._writer.open(head.incarnation, head.epoch)
         await self._settle(head.position)
         chain = GENESIS
         while self.report.position < head.position:
@@ -125,20 +126,24 @@ class _Verification:
         deadline = time.monotonic() + self._options.settle_s
         while True:
             partitions = await self._writer.partitions()
-            late = [p for p in partitions if p.checkpoint < position or p.run_id != self._writer.run_id]
+            late = [p for p in partitions if p.checkpoint < position or not self._writer.readable(p)]
             if not late or time.monotonic() > deadline:
                 break
             await asyncio.sleep(self._options.settle_poll_s)
         self._generations = [p.generation for p in partitions]
         for partition in late:
             self._late(partition, position)
+        mismatch = await first_mismatch(self._store, self._writer.log, partitions)
+        if mismatch is not None:
+            where = f"partition {mismatch.partition}"
+            self._differs("read models are of another history", where, mismatch.expected, mismatch.found)
 
     def _late(self, partition: Partition, position: int) -> None:
         where = f"partition {partition.number}"
         if partition.checkpoint < position:
             self._differs("read models are behind the log", where, str(position), str(partition.checkpoint))
         else:
-            self._differs("read models are not marked complete", where, self._writer.run_id, partition.run_id)
+            self._differs("read models are not marked complete", where, self._writer.stamp, partition.stamp)
 
     def _check_event(self, chain: bytes, event: Event) -> None:
         where = f"{event.log}:{event.position}"

@@ -22,6 +22,9 @@ local function load_session(keys, args)
   for at = past, #args, 2 do
     redis.call('HSET', keys[4], args[at], args[at + 1])
   end
+  if head.v == '0' then
+    redis.call('HSET', keys[1], 'z:' .. args[1], '1')
+  end
   write_head(keys[2], head)
   expire(keys, 2, args[3])
   return { 'ok' }

@@ -1,19 +1,20 @@
 -- Reads of one session. None of them writes, so they run by FCALL_RO.
 --
 -- keys: meta, head, turns, nodes (as many as are read)
--- args: generation, run_id of the server as the reader's connection knows it, identity, and for turns: limit
+-- args: generation, stamp (`run_id` of the server as the reader's connection knows it, PostgreSQL's epoch as it was
+--       last heard), identity, and for turns: limit
 -- answers: 'ok' …, or why the reader must ask PostgreSQL: 'absent' (no such partition here), 'stale' (the partition
---          was not replayed on this server), 'miss' (no such session here), or 'generation' and the live one
+--          was not held to this PostgreSQL on this server), 'miss' (no such session here), or 'generation' and the live one
 
 local function unreadable(meta_key, args)
-  local live, run_id = unpack(redis.call('HMGET', meta_key, 'gen', 'r:' .. args[1]))
+  local live, stamp = unpack(redis.call('HMGET', meta_key, 'gen', 'r:' .. args[1]))
   if not live then
     return { 'absent' }
   end
   if live ~= args[1] then
     return { 'generation', live }
   end
-  return run_id ~= args[2] and { 'stale' } or nil
+  return stamp ~= args[2] and { 'stale' } or nil
 end
 
 -- 'ok', identity, window, checkpoint, the head's values in the order of FIELDS
@@ -40,8 +41,8 @@ end
 
 -- 'ok', identity, window, version, revision, number of turns in the window, the newest `limit` of them
 local function read_turns(keys, args)
-  local live, run_id, window = unpack(redis.call('HMGET', keys[1], 'gen', 'r:' .. args[1], 'w:' .. args[1]))
-  if live ~= args[1] or run_id ~= args[2] then
+  local live, stamp, window = unpack(redis.call('HMGET', keys[1], 'gen', 'r:' .. args[1], 'w:' .. args[1]))
+  if live ~= args[1] or stamp ~= args[2] then
     return unreadable(keys[1], args)
   end
   local head = redis.call('HMGET', keys[2], 'i', 'v', 'r', 'c')
