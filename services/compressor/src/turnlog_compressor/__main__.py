@@ -35,7 +35,7 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             if settings.metrics_port:
                 checks = {"postgres": Check(lambda: store.head(settings.log))}
-                edge = Health(nothing, checks)
+                edge = Health(nothing, checks, stop)
                 await stack.enter_async_context(
                     serving(edge, settings.host, settings.metrics_port, settings.shutdown_s)
                 )

@@ -15,7 +15,7 @@ from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.summariser import Summariser, SummariserSettings
 from turnlog_compressor.watchlist import WatchSettings
-from turnlog_eventstore import Store, StoreError, StoreSettings
+from turnlog_eventstore import Store, StoreError, StoreSettings, each_log
 from turnlog_follow import Follower
 from turnlog_runtime.settings import CompressorSettings, SettingsError
 
@@ -23,11 +23,18 @@ from turnlog_runtime.settings import CompressorSettings, SettingsError
 async def compress(
     store: Store, bus: Bus | None, settings: CompressorSettings, summariser: Summariser, stop: asyncio.Event
 ) -> None:
-    """Run the compressor of the log in the settings until `stop` is set, then close the summariser."""
-    follower = Follower(store, bus, settings.log)
+    """Run a compressor for each log (or those in the settings) until `stop` is set, then close the summariser.
+
+    All share the summariser, and so the model's budget and breaker. One whose log was replaced begins again alone.
+    """
+    limits = limits_of(settings)
+
+    async def compress_one(log: str) -> None:
+        announce = _hinting(store, bus, log) if bus is not None else None
+        await Compressor(store, Follower(store, bus, log), summariser, limits, announce=announce).run(stop)
+
     try:
-        announce = _hinting(store, bus, settings.log) if bus is not None else None
-        await Compressor(store, follower, summariser, limits_of(settings), announce=announce).run(stop)
+        await each_log(store, settings.logs_to_lead, compress_one, stop, end_s=limits.drain_s + 1)
     finally:
         await summariser.close()
 
