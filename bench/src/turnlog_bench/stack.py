@@ -127,11 +127,11 @@ class Stack:
         """Wait until every read model is at the head and readable; how long that took, in seconds."""
         head = await self.store.head(LOG)
         writer = ViewWriter(self.servers.redis_url, LOG)
-        await writer.open(head.incarnation)
+        await writer.open(head.incarnation, head.epoch)
 
         async def caught_up() -> bool:
             partitions = await writer.partitions()
-            return all(p.checkpoint >= head.position and p.run_id == writer.run_id for p in partitions)
+            return all(p.checkpoint >= head.position and writer.readable(p) for p in partitions)
 
         try:
             return await self.until(caught_up, deadline_s, "the projector to catch up")

@@ -41,17 +41,16 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
             stack.push_async_callback(redis.aclose)
-            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing))
+            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop))
             reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
                 "nats": Check(buses[0].client, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
-            health = Health(OneApi(writes, reads), checks)
-            async with serving(health, writing.host, writing.port, writing.shutdown_s):
+            health = Health(OneApi(writes, reads), checks, stop)
+            async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
                 await stop.wait()
-                health.draining = True
 
     run(serve)
 

@@ -23,6 +23,8 @@ ADVICE = {
     "turnlog_client.errors.Unavailable": f"is `turnlog up` running? {_SEE_DOCTOR}",
     "turnlog_client.errors.TurnlogError": "",
     "turnlog_projector.applier.OutOfStep": "nothing was switched; run the command again",
+    "turnlog_projector.rebuild.NothingKept": "",
+    "turnlog_views.projections.UnknownProjection": "",
     "turnlog_eventstore.errors.StoreError": _SEE_DOCTOR,
     "turnlog_views.errors.ViewsError": _SEE_DOCTOR,
     "turnlog_bus.errors.BusError": _SEE_DOCTOR,

@@ -130,10 +130,10 @@ async def redis(url: str, log: str, head: LogHead | None) -> list[Finding]:
 async def _read_models(url: str, log: str, head: LogHead) -> list[Finding]:
     writer = view_writer(url, log)
     try:
-        await writer.open(head.incarnation)  # sees to it that the functions are there
+        await writer.open(head.incarnation, head.epoch)  # sees to it that the functions are there
         reached, moves = await watched(lambda: _lowest(writer), head.position)
         partitions = await writer.partitions()
-        run_id = writer.run_id
+        unready = sum(not writer.readable(partition) for partition in partitions)
     except ViewsError as error:
         return [away("read models", error, "reads come from PostgreSQL meanwhile")]
     finally:
@@ -142,7 +142,6 @@ async def _read_models(url: str, log: str, head: LogHead) -> list[Finding]:
     what = f"generation {generations[-1]}"
     advice = "the projector catches up" if moves else "see logs/projector.log; without `up`, start the projector"
     found = lag("read models", what, reached, head.position, advice, moves=moves)
-    unready = sum(partition.run_id != run_id for partition in partitions)
     found.facts.update(generations=generations, partitions=len(partitions), unready_partitions=unready)
     if unready and found.state is State.OK:
         text = f"{what}: {unready} of {len(partitions)} partitions are not complete; PostgreSQL answers for them"

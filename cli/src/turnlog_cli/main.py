@@ -124,15 +124,32 @@ def tail(
 def rebuild(
     log: Log = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Hold the new models to the old.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build, compare, report and delete; switch nothing.")
+    ] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Switch back to the read models kept before.")] = False,
+    after: Annotated[
+        int | None, typer.Option("--from", min=0, help="Only sessions with events after this position, in place.")
+    ] = None,
+    projection: Annotated[str, typer.Option("--projection", help="Which projection.")] = "sessions",
+    rate: Annotated[
+        int | None, typer.Option("--rate", min=0, help="Events a second at most; 0: no limit (default: settings).")
+    ] = None,
+    keep: Annotated[
+        float | None, typer.Option("--keep", min=0, help="Seconds to keep the present ones (default: settings).")
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the read models anew from the log, beside the live ones, then switch. Ends with 1 if they differed."""
-    from turnlog_cli.rebuilding import rebuild_views
+    """Build the read models anew from the log, beside the live ones, then switch. Ends with 1 if they differed.
+
+    Reads and writes go on meanwhile. A rebuild that was interrupted goes on where it was.
+    """
+    from turnlog_cli.rebuilding import Wanted, rebuild_views
 
     settings = _settings()
-    screen = _screen(as_json)
-    raise typer.Exit(rebuild_views(settings, _folder(data_dir), log or settings.log, screen, compare=compare))
+    wanted = Wanted(projection, compare, dry_run, rollback, after, rate, keep)
+    raise typer.Exit(rebuild_views(settings, _folder(data_dir), log or settings.log, _screen(as_json), wanted))
 
 
 @app.command()

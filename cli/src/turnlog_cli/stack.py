@@ -109,7 +109,7 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
         logs = None if plan.verbose else data_dir / "logs"
         environment = child_environment(os.environ, addresses, host, port)
         workers = {name: Worker(_order(name, environment, plan, logs), say) for name in MODULES}
-        stack = Stack(addresses, servers, workers, say, plan.settings.shutdown_s + 5)
+        stack = Stack(addresses, servers, workers, say, plan.settings.drain_s + plan.settings.shutdown_s + 5)
         cleanup.push_async_callback(stack.stop_workers)
         stack.tasks |= {asyncio.create_task(worker.keep()) for worker in workers.values()}
         stack.watching = asyncio.create_task(stack.watch_servers())
