@@ -1,0 +1,96 @@
+"""What this machine lets us do to it, found out by doing it once: a fault that cannot be made here is said to be so.
+
+`missing` is what the runs and the tests ask.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+TRY_S = 10.0
+FAKETIME_PLACES = (
+    "/usr/lib/*/faketime/libfaketime.so.1",
+    "/usr/lib/faketime/libfaketime.so.1",
+    "/usr/lib64/faketime/libfaketime.so.1",
+)
+
+
+def missing(needs: Iterable[str]) -> str:
+    """Why something that needs these capabilities cannot be done here; "" when it can."""
+    return "; ".join(reason for need in needs if (reason := _why_not(need)))
+
+
+@functools.cache
+def _why_not(need: str) -> str:
+    return _TRIES[need]()
+
+
+def faketime_library() -> Path | None:
+    """libfaketime, when it is installed."""
+    for place in FAKETIME_PLACES:
+        for found in sorted(Path("/").glob(place.lstrip("/"))):
+            return found
+    return None
+
+
+def _root() -> str:
+    return "" if os.geteuid() == 0 else "needs root"
+
+
+def _mount() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        done = _run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder)
+        if done:
+            return f"a tmpfs cannot be mounted: {done}"
+        return _run("umount", folder)
+
+
+def _strace() -> str:
+    """Whether a process that we did not start under strace can have its fsync broken."""
+    script = "import os,sys,time\nfd=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT)\nend=time.time()+8\n"
+    script += "while time.time()<end:\n try:\n  os.fsync(fd)\n except OSError:\n  sys.exit(7)\n time.sleep(0.02)\n"
+    with tempfile.TemporaryDirectory() as folder:
+        victim = subprocess.Popen([sys.executable, "-c", script, f"{folder}/file"])
+        try:
+            tracer = subprocess.Popen(
+                ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=fsync", "-e", "inject=fsync:error=EIO",
+                 "-p", str(victim.pid)],
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError as error:
+            victim.kill()
+            victim.wait()
+            return f"no strace: {error.strerror}"
+        status = victim.wait(TRY_S)
+        tracer.terminate()
+        tracer.wait(TRY_S)
+    return "" if status == 7 else "strace may not attach to a running process, or cannot inject"
+
+
+def _faketime() -> str:
+    library = faketime_library()
+    if library is None:
+        return "libfaketime is not installed"
+    environment = os.environ | {"LD_PRELOAD": str(library), "FAKETIME": "+1d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    ask = [sys.executable, "-c", "import time; print(time.time())"]
+    done = subprocess.run(ask, env=environment, capture_output=True, text=True, timeout=TRY_S, check=False)
+    try:
+        return "" if float(done.stdout) - time.time() > 80_000 else "libfaketime has no effect"
+    except ValueError:
+        return "libfaketime breaks Python here"
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TRY_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} failed")
+
+
+_TRIES: dict[str, Callable[[], str]] = {"root": _root, "mount": _mount, "strace": _strace, "faketime": _faketime}
