@@ -15,7 +15,7 @@ from turnlog_events.payloads import MemorySummarized, TurnsRetracted
 from turnlog_eventstore import AppendRequest, Store, Stored
 from turnlog_follow import Follower, FollowSettings
 from turnlog_projector.projector import Projector, ProjectorOptions
-from turnlog_views import ReaderSettings, ViewReader, ViewWriter, WriterSettings
+from turnlog_views import LogIdentity, ReaderSettings, ViewReader, ViewWriter, WriterSettings
 
 WAIT_S = 20.0
 QUICK = FollowSettings(poll_s=0.02, tick_s=0.1)
@@ -75,10 +75,11 @@ async def running(projector: Projector) -> AsyncIterator[None]:
 async def reading(
     store: Store, redis_url: str, settings: ReaderSettings = ReaderSettings()
 ) -> AsyncIterator[ViewReader]:
-    async def incarnation(log: str) -> str:
-        return (await store.head(log)).incarnation
+    async def identity(log: str) -> LogIdentity:
+        head = await store.head(log)
+        return LogIdentity(head.incarnation, head.epoch)
 
-    reader = await ViewReader.open(redis_url, incarnation, settings)
+    reader = await ViewReader.open(redis_url, identity, settings)
     try:
         yield reader
     finally:
@@ -88,7 +89,8 @@ async def reading(
 @asynccontextmanager
 async def writing(store: Store, redis_url: str, log: str, **settings: Any) -> AsyncIterator[ViewWriter]:
     writer = ViewWriter(redis_url, log, WriterSettings(**settings))
-    await writer.open((await store.head(log)).incarnation)
+    head = await store.head(log)
+    await writer.open(head.incarnation, head.epoch)
     try:
         yield writer
     finally:
@@ -107,6 +109,6 @@ async def complete(writer: ViewWriter, position: int) -> None:
 
     async def holds() -> bool:
         found = await writer.partitions()
-        return all(p.checkpoint >= position and p.run_id == writer.run_id for p in found)
+        return all(p.checkpoint >= position and writer.readable(p) for p in found)
 
     await eventually(holds)

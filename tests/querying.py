@@ -20,7 +20,7 @@ from turnlog_events.ids import DEFAULT_TENANT, new_id
 from turnlog_events.payloads import MemorySummarized
 from turnlog_eventstore import Store
 from turnlog_follow import Follower
-from turnlog_query import Limits, LiveHub, QueryDeps, background, create_app
+from turnlog_query import Hubs, Limits, LiveHub, QueryDeps, background, create_app
 from turnlog_query.ports import EventReads, ViewReads
 from turnlog_runtime.asgi import App
 
@@ -54,9 +54,9 @@ def summarised(
     return made(session, ev.SUMMARIZED, node.key, node.to_json(), correlation_id=task_id)
 
 
-def quiet_hub(store: EventReads, log: str) -> LiveHub:
-    """A hub that nobody runs."""
-    return LiveHub(store, Follower(store, None, log, QUICK), log)  # type: ignore[arg-type]
+def hubs(store: EventReads, waiting_events: int = 1_000) -> Hubs:
+    """Live hubs without NATS."""
+    return Hubs(lambda log: LiveHub(store, Follower(store, None, log, QUICK), log, waiting_events))  # type: ignore[arg-type]
 
 
 def client_of(app: App) -> httpx.AsyncClient:
@@ -116,7 +116,7 @@ def problem_in(response: httpx.Response, status: int) -> tuple[str, str | None]:
 @asynccontextmanager
 async def postgres_api(store: Store, log: str, limits: Limits = Limits()) -> AsyncIterator[Api]:
     """The API without Redis."""
-    deps = QueryDeps(store, None, quiet_hub(store, log), log, limits)
+    deps = QueryDeps(store, None, hubs(store), log, limits)
     async with client_of(create_app(deps)) as client:
         yield Api(client, deps, store, log)
 
@@ -131,7 +131,7 @@ async def redis_api(
         seen = await stack.enter_async_context(writing(store, redis_url, log))
         views: ViewReads = await stack.enter_async_context(reading(store, redis_url))
         await complete(seen, (await store.head(log)).position)
-        deps = QueryDeps(store, views, quiet_hub(store, log), log, limits)
+        deps = QueryDeps(store, views, hubs(store), log, limits)
         client = await stack.enter_async_context(client_of(create_app(deps)))
         yield Api(client, deps, store, log, seen)
 

@@ -73,7 +73,7 @@ def change(partition: Partition, sequence: list[Effect], first: int, past: int, 
 @pytest.fixture(scope="module")
 async def writer(servers: "RealServers") -> AsyncIterator[ViewWriter]:
     made = ViewWriter(servers.redis_url, "contract", WriterSettings(window_turns=WINDOW))
-    await made.open(secrets.token_hex(16))
+    await made.open(secrets.token_hex(16), "epoch")
     yield made
     await made.close()
 
@@ -203,14 +203,14 @@ async def test_a_writer_of_another_generation_is_refused_and_told_the_live_one(
     await writer.begin(2)
     build = Partition(NUMBER, generation=2)
     await writer.apply([change(build, turns(2), 1, 3)], Mode.BUILD)
-    assert await writer.switch([fresh], 2) == []
+    assert await writer.switch([fresh], 2, 60) == []
     assert await writer.apply([change(fresh.at(2), turns(3), 3, 4)]) == [Moved(2, 2)]
 
 
 async def test_a_generation_that_is_behind_does_not_become_the_live_one(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([change(fresh, turns(2), 1, 3)])
     await writer.begin(2)
-    assert await writer.switch([fresh], 2) == [fresh]
+    assert await writer.switch([fresh], 2, 60) == [NUMBER]
     assert (await writer.partitions())[NUMBER].generation == 1
 
 
@@ -243,7 +243,7 @@ async def test_more_turns_than_one_push_takes_arrive(writer: ViewWriter, fresh: 
 async def test_an_idle_session_goes_when_a_ttl_is_set(redis_url: str) -> None:
     settings = WriterSettings(window_turns=WINDOW, idle_ttl_s=77)
     writer = ViewWriter(redis_url, "contract", settings)
-    await writer.open(secrets.token_hex(16))
+    await writer.open(secrets.token_hex(16), "epoch")
     await writer.apply([change(Partition(NUMBER), [*turns(2), AddSummary(1, 1, 1, 1, b"{}")], 1, 4)])
     keys = writer.keys.session(NUMBER, 1, IDENTITY)
     ttls = await writer._link.call([pack("TTL", key) for key in keys])

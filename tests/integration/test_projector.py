@@ -107,7 +107,7 @@ async def test_nothing_is_read_before_the_log_was_replayed(
         await applier.apply(await store.read_after(log_name, 0, 1))
         assert await reader.turns(tenant, log_name, "s", 20) is None
         await applier.apply(await store.read_after(log_name, 1, 1))
-        await applier.advance(last, complete=True)
+        await applier.advance(complete=True)
         view = await reader.turns(tenant, log_name, "s", 20)
         assert view is not None
         assert len(view.turns) == 2

@@ -12,11 +12,11 @@ from querying import (
     Api,
     client_of,
     fresh,
+    hubs,
     in_background,
     made,
     postgres_api,
     problem_in,
-    quiet_hub,
     redis_api,
     said,
     summarised,
@@ -185,14 +185,14 @@ class Lagging:
     async def session(self, *args: Any) -> Any:
         return await self._views.session(*args) if self.catch_up.is_set() else None
 
-    def forget(self, log: str) -> None: ...
+    def saw(self, log: str, incarnation: str, epoch: str) -> None: ...
 
 
 async def test_a_read_model_behind_is_waited_for(redis: Api) -> None:
     s = fresh()
     await redis.add(said(s), said(s))
     views = Lagging(redis.deps.views, 1)
-    deps = QueryDeps(redis.store, views, redis.deps.hub, redis.log)
+    deps = QueryDeps(redis.store, views, redis.deps.hubs, redis.log)
     async with client_of(create_app(deps)) as client:
         old = await client.get(f"/v1/sessions/{s}/turns")
         waiting = asyncio.create_task(client.get(f"/v1/sessions/{s}/turns?min_version=2&wait_ms=10000"))
@@ -206,7 +206,7 @@ async def test_a_read_model_behind_is_waited_for(redis: Api) -> None:
 async def test_a_read_model_that_stays_behind_is_passed_over(redis: Api) -> None:
     s = fresh()
     await redis.add(said(s), said(s))
-    deps = QueryDeps(redis.store, Lagging(redis.deps.views, 1), redis.deps.hub, redis.log)
+    deps = QueryDeps(redis.store, Lagging(redis.deps.views, 1), redis.deps.hubs, redis.log)
     async with client_of(create_app(deps)) as client:
         answer = (await client.get(f"/v1/sessions/{s}/turns?min_version=2&wait_ms=10")).json()
         context = (await client.get(f"/v1/sessions/{s}/context?min_version=2&wait_ms=10")).json()
@@ -277,9 +277,9 @@ async def test_unknown_routes_and_methods_are_problems_too(postgres: Api) -> Non
 
 async def test_with_both_stores_away_a_read_is_503(log_name: str, store: Store) -> None:
     away: Any = Away()
-    deps = QueryDeps(away, None, quiet_hub(away, log_name), log_name)
+    deps = QueryDeps(away, None, hubs(away), log_name)
     async with client_of(create_app(deps)) as client:
-        for path in ("sessions", "sessions/s", "sessions/s/turns", "sessions/s/context", "logs/main", "tasks/t"):
+        for path in ("sessions", "sessions/s", "sessions/s/turns", "sessions/s/context", f"logs/{log_name}", "tasks/t"):
             response = await client.get(f"/v1/{path}")
             assert problem_in(response, 503) == ("store_unavailable", None)
             assert response.headers["retry-after"] == "1"
@@ -289,7 +289,7 @@ async def test_with_postgres_away_redis_answers_marked_stale(redis: Api) -> None
     s = fresh()
     await redis.add(said(s), said(s))
     away: Any = Away()
-    deps = QueryDeps(away, redis.deps.views, quiet_hub(away, redis.log), redis.log)
+    deps = QueryDeps(away, redis.deps.views, hubs(away), redis.log)
     await deps.watch.look()
     async with client_of(create_app(deps)) as client:
         for path in ("", "/turns", "/turns?min_version=2", "/summary", "/context"):
@@ -307,7 +307,7 @@ async def test_with_postgres_away_a_context_is_made_of_what_redis_holds(
         s = fresh()
         await api.add(*(said(s, f"turn {n}") for n in range(1, 11)))
         away: Any = Away()
-        deps = QueryDeps(away, api.deps.views, quiet_hub(away, log_name), log_name)
+        deps = QueryDeps(away, api.deps.views, hubs(away), log_name)
         async with client_of(create_app(deps)) as client:
             context = (await client.get(f"/v1/sessions/{s}/context")).json()
     assert context["turns"] == {"from_version": 6, "to_version": 10}
@@ -321,7 +321,7 @@ async def test_a_defect_is_a_500_that_says_nothing(log_name: str) -> None:
             raise ZeroDivisionError("the secret cause")
 
     broken: Any = Broken()
-    deps = QueryDeps(broken, None, quiet_hub(broken, log_name), log_name)
+    deps = QueryDeps(broken, None, hubs(broken), log_name)
     async with client_of(create_app(deps)) as client:
         for path in ("turns", "summary"):
             response = await client.get(f"/v1/sessions/s/{path}")
@@ -675,7 +675,7 @@ async def test_the_watch_sees_postgres_go_and_come_back(redis: Api) -> None:
             return await answers[0](log)
 
     flaky: Any = Flaky()
-    deps = QueryDeps(flaky, None, quiet_hub(flaky, redis.log), redis.log, Limits(watch_s=0.01))
+    deps = QueryDeps(flaky, None, hubs(flaky), redis.log, Limits(watch_s=0.01))
     async with in_background(deps):
         await until(lambda: deps.watch.away)
         answers.pop(0)

@@ -12,14 +12,14 @@ import orjson
 import pytest
 
 from projecting import QUICK, append
-from querying import fresh, made, problem_in, said, summarised, until
+from querying import fresh, hubs, made, problem_in, said, summarised, until
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.ids import new_id
 from turnlog_events.payloads import TurnsRetracted
 from turnlog_eventstore import Store, StoreUnavailable
 from turnlog_follow import Follower
-from turnlog_query import Limits, LiveHub, QueryDeps, background, create_app
+from turnlog_query import Hubs, Limits, LiveHub, QueryDeps, background, create_app
 from turnlog_query.stream import SessionStream
 from turnlog_runtime.lifecycle import serving
 
@@ -88,8 +88,7 @@ class Live:
 
 @asynccontextmanager
 async def live(store: Any, log: str, limits: Limits = Limits()) -> AsyncIterator[Live]:
-    hub = LiveHub(store, Follower(store, None, log, QUICK), log, limits.stream_waiting_events)
-    deps = QueryDeps(store, None, hub, log, limits)
+    deps = QueryDeps(store, None, hubs(store, limits.stream_waiting_events), log, limits)
     stop = asyncio.Event()
     async with (
         asyncio.TaskGroup() as group,
@@ -195,8 +194,8 @@ async def test_a_client_that_leaves_is_forgotten(store: Store, log_name: str) ->
     async with live(store, log_name) as api:
         async with api.events(s) as reader:
             await reader.take(1)
-            assert api.deps.hub.streams == 1
-        await until(lambda: api.deps.hub.streams == 0)
+            assert api.deps.hubs.streams == 1
+        await until(lambda: api.deps.hubs.streams == 0)
 
 
 async def test_one_stream_too_many_is_503(store: Store, log_name: str) -> None:
@@ -224,7 +223,7 @@ async def test_a_client_that_cannot_keep_up_is_cut_with_its_last_id(store: Store
     s = fresh()
     await append(store, log_name, [said(s)])
     hub = LiveHub(store, Follower(store, None, log_name, QUICK), log_name, waiting_events=2)
-    deps = QueryDeps(store, None, hub, log_name)
+    deps = QueryDeps(store, None, Hubs(lambda log: hub), log_name)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(hub.run(stop))
@@ -270,7 +269,7 @@ async def test_a_client_that_accepts_nothing_is_given_up(store: Store, log_name:
         }
         async with asyncio.timeout(STEP_S):
             await create_app(api.deps)(scope, receive, send)
-        assert api.deps.hub.streams == 0
+        assert api.deps.hubs.streams == 0
         assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 

@@ -51,14 +51,22 @@ async def test_effects_known_before_make_the_same_changes() -> None:
 
 
 def test_only_partitions_that_lag_or_lack_the_stamp_are_moved() -> None:
-    done, behind, unstamped = Partition(0, checkpoint=9, run_id="r"), Partition(1, 1, 4, "r"), Partition(2, 1, 9, "old")
-    assert [c.partition.number for c in advances([done, behind, unstamped], 9, None)] == [1]
-    moved = advances([done, behind, unstamped], 9, "r")
-    assert [(c.partition.number, c.checkpoint, c.stamp) for c in moved] == [(1, 9, False), (2, 9, True)]
+    done, behind, unstamped = (
+        Partition(0, checkpoint=9, stamp="r"),
+        Partition(1, 1, 4, "r"),
+        Partition(2, 1, 9, "old", chain="own"),
+    )
+    assert [c.partition.number for c in advances([done, behind, unstamped], 9, "c9", None)] == [1]
+    moved = advances([done, behind, unstamped], 9, "c9", "r")
+    assert [(c.partition.number, c.checkpoint, c.chain, c.stamp) for c in moved] == [
+        (1, 9, "c9", False),
+        (2, 9, "own", True),
+    ]
 
 
 def test_a_partition_is_never_moved_back() -> None:
-    assert [c.checkpoint for c in advances([Partition(0, checkpoint=9)], 4, "r")] == [9]
+    found = advances([Partition(0, checkpoint=9, chain="c9")], 4, "c4", "r")
+    assert [(c.checkpoint, c.chain) for c in found] == [(9, "c9")]
 
 
 def test_portions_keep_order_and_both_limits_and_never_split_an_event() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from turnlog_events.fold import SessionState, SummaryNode
 from turnlog_views.answers import head_answer, session_answer, turns_answer
-from turnlog_views.partitions import Partition
+from turnlog_views.partitions import Meta, Partition
 from turnlog_views.wire import HEAD_FIELDS, head_arguments, load_arguments, parse_state, state_digest
 
 members = st.lists(st.text("abz.~@", min_size=1, max_size=5), unique=True, max_size=4).map(tuple)
@@ -90,6 +90,9 @@ def test_an_answer_is_complete_only_if_no_older_turn_is_missing(
 
 
 def test_a_meta_without_a_live_generation_is_no_partition() -> None:
-    assert Partition.from_meta(3, {b"c:2": b"9"}) is None
-    found = Partition.from_meta(3, {b"gen": b"2", b"c:2": b"9", b"r:2": b"run", b"w:2": b"200", b"c:3": b"4"})
-    assert found == Partition(3, 2, 9, "run", 200, frozenset({2, 3}))
+    assert Meta.parsed(3, {b"c:2": b"9"}).live_partition is None
+    fields = {b"gen": b"2", b"c:2": b"9", b"r:2": b"run.e", b"w:2": b"200", b"c:3": b"4", b"x:3": b"77", b"hold": b"5"}
+    meta = Meta.parsed(3, fields | {b"h:2": b"ab", b"p:2": b"7", b"m:2": b"0"})
+    assert meta.live_partition == Partition(3, 2, 9, "run.e", 200, frozenset({2, 3}), "ab", 7, 0)
+    assert meta.generations[3] == Partition(3, 3, 4, traces=frozenset({2, 3}))
+    assert meta.kept_until_ms == {3: 77}
