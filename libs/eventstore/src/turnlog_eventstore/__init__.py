@@ -1,10 +1,12 @@
 """The append-only event log in PostgreSQL: append, read, leadership."""
 
+from turnlog_eventstore.administration import Administration
 from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored, newly_stored
 from turnlog_eventstore.connections import StoreSettings
 from turnlog_eventstore.each_log import each_log
 from turnlog_eventstore.errors import (
     DiskFull,
+    NotAllowed,
     OutcomeUnknown,
     SchemaMissing,
     StatementFailed,
@@ -17,6 +19,7 @@ from turnlog_eventstore.store import LogHead, Members, SessionRow, Store
 from turnlog_eventstore.tenant_logs import TenantLogs
 
 __all__ = [
+    "Administration",
     "AppendRequest",
     "Appended",
     "DiskFull",
@@ -24,6 +27,7 @@ __all__ = [
     "LeadershipSettings",
     "LogHead",
     "Members",
+    "NotAllowed",
     "OutcomeUnknown",
     "Placed",
     "Rejected",

@@ -42,7 +42,7 @@ class StoreSettings:
     statement_cache_size: int = 100
 
 
-class _Dated(asyncpg.Connection):  # type: ignore[type-arg]
+class _Dated(asyncpg.Connection):
     """A connection that knows which server it reached."""
 
     __slots__ = ("epoch",)
@@ -92,7 +92,7 @@ class Connections:
         self._listeners.append(heard)
 
     @asynccontextmanager
-    async def connection(self, deadline_s: float) -> AsyncIterator[Connection]:
+    async def connection(self, deadline_s: float) -> AsyncIterator["PoolConnectionProxy[Any]"]:
         """A connection of the pool. Raises `StoreUnavailable` when none can be had in time; nothing was sent then."""
         connection = await self._acquire(deadline_s)
         try:
@@ -124,14 +124,14 @@ class Connections:
         async with self.connection(ends_at - time.monotonic()) as connection:
             if admit is not None:
                 await admit(epoch_of(connection), ends_at - time.monotonic())
-            if connection.is_closed():
+            if _is_gone(connection):
                 raise StoreUnavailable("the connection to PostgreSQL closed before anything was sent")
             try:
                 return await within(connection, query(connection), ends_at - time.monotonic())
             except (TimeoutError, *_FAILURES) as error:
                 raise write_failure(error) from error
 
-    async def _acquire(self, deadline_s: float) -> Connection:
+    async def _acquire(self, deadline_s: float) -> "PoolConnectionProxy[Any]":
         ends_at = time.monotonic() + deadline_s
         try:
             async with asyncio.timeout(deadline_s):
@@ -193,8 +193,18 @@ async def within(connection: Connection, call: Awaitable[T], deadline_s: float) 
     return task.result()
 
 
+def _is_gone(connection: Connection) -> bool:
+    """Whether the server closed it; asyncpg's pool takes such a connection back from whoever holds it, and then refuses
+    even this question."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
 def _abandon(connection: Connection, task: "asyncio.Future[Any]") -> None:
-    connection.terminate()
+    if not _is_gone(connection):
+        connection.terminate()
     task.add_done_callback(_forget)
 
 

@@ -5,6 +5,7 @@ StoreError
 │   └── DiskFull       nothing was done, as PostgreSQL has no room left
 ├── OutcomeUnknown     an append's commit was under way at the deadline; retry with the same keys
 ├── StatementFailed    PostgreSQL raised an error of its own: nothing was done, and the same call fails again
+├── NotAllowed         the owner asked for what cannot be done: nothing was
 ├── UnknownLog         no log of this name exists
 └── SchemaMissing      the database was never migrated, or lies behind this release
 """
@@ -35,6 +36,10 @@ class StatementFailed(StoreError):
     def __init__(self, message: str, sqlstate: str) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class NotAllowed(StoreError):
+    """An administrative call cannot be done as asked; the message says why and what to do."""
 
 
 class UnknownLog(StoreError):

@@ -23,12 +23,20 @@ REFUSALS = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.LockNotAvailableError,
 )
-MISSING = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError)
+MISSING = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedFunctionError,
+)
+_NO_ROLE = (asyncpg.InvalidParameterValueError, asyncpg.InvalidAuthorizationSpecificationError)
 _NO_SPACE = ("could not extend file", "no space left on device")
 
 
-def not_connected(error: Exception) -> StoreUnavailable:
-    """Why no connection could be had; nothing was asked of the server."""
+def not_connected(error: Exception) -> StoreUnavailable | SchemaMissing:
+    """Why no connection could be had; nothing was asked of the server. The first migration makes the role."""
+    if isinstance(error, _NO_ROLE) and "does not exist" in str(error):
+        return SchemaMissing(f"{brief(error)}: run `turnlog migrate`")
     return StoreUnavailable(f"PostgreSQL cannot be reached: {brief(error)}")
 
 
