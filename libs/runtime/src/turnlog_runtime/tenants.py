@@ -33,7 +33,7 @@ class TrustedTenant:
         name = self._name.decode()
         if len(given) != 1:
             raise Problem(422, "tenant_missing", f"{name}: the proxy in front must send it once", name)
-        tenant = given[0].decode("latin-1")
+        tenant: str = given[0].decode("latin-1")
         if not is_id(tenant):
             raise Problem(422, "invalid_id", f"{name}: must be 1 to 200 characters of A-Z a-z 0-9 . _ : @ + - #", name)
         return tenant
