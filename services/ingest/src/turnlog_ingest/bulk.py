@@ -11,9 +11,11 @@ from turnlog_events.event import NewEvent, rfc3339
 from turnlog_events.ids import checked_session_id
 from turnlog_events.strict_json import parse
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored, StoreError
+from turnlog_ingest.fence import Fenced
 from turnlog_ingest.group_commit import InOrder, QueueFull
+from turnlog_ingest.log_writers import LogWriter
 from turnlog_ingest.turn_body import json_line, turn_event
-from turnlog_ingest.writes import Fenced, WriteHeaders, Writes, rejection
+from turnlog_ingest.writes import WriteHeaders, Writes, rejection
 from turnlog_runtime.problems import Problem, problem_of
 
 LINES_MAX = 10_000
@@ -56,38 +58,52 @@ async def load(writes: Writes, tenant: str, body: bytes, headers: WriteHeaders) 
     return b"".join(out)
 
 
-Outcome = InvalidField | Exception | Appended
+Outcome = InvalidField | StoreError | Appended
 
 
 async def _load_window(
     writes: Writes, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
 ) -> tuple[list[bytes], bool]:
     """The answers of a window's lines, and whether the load stops after it."""
-    outcomes: list[InvalidField | StoreError | Fenced | asyncio.Future[Appended]] = []
-    order = InOrder()
-    for number, line in enumerate(lines, first):
-        try:
-            event = line_event(tenant, line, number, headers.idempotency_key, headers.trace())
-            outcomes.append(writes.submit(AppendRequest((event,)), order))
-        except InvalidField as error:
-            outcomes.append(error)
-        except (QueueFull, Fenced) as error:
-            order.broken = True
-            outcomes.append(error)
-            break
-    await asyncio.gather(*(o for o in outcomes if isinstance(o, asyncio.Future)), return_exceptions=True)
-    results = [_result(number, _settled(outcome)) for number, outcome in enumerate(outcomes, first)]
+    try:
+        outcomes = await _append(await writes.writer_of(tenant), tenant, lines, first, headers)
+        if any(isinstance(outcome, Rejected) and outcome.code == "wrong_log" for outcome in outcomes):
+            outcomes = await _append(await writes.moved(tenant), tenant, lines, first, headers)
+    except StoreError as error:
+        outcomes = [error]
+    results = [_result(number, outcome) for number, outcome in enumerate(outcomes, first)]
     missing = [_not_tried(number) for number in range(first + len(outcomes), first + len(lines))]
     return [line for line, _ in results] + missing, any(stops for _, stops in results)
 
 
-def _settled(outcome: "InvalidField | StoreError | Fenced | asyncio.Future[Appended]") -> Outcome:
-    if not isinstance(outcome, asyncio.Future):
-        return outcome
-    error = outcome.exception()
+async def _append(
+    writer: LogWriter, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
+) -> list[Outcome]:
+    """What became of each line, in order; shorter than `lines` when the queue or the fence ended it."""
+    queued: list[InvalidField | StoreError | asyncio.Future[Appended]] = []
+    order = InOrder()
+    for number, line in enumerate(lines, first):
+        try:
+            event = line_event(tenant, line, number, headers.idempotency_key, headers.trace())
+            queued.append(writer.submit(AppendRequest((event,)), order))
+        except InvalidField as error:
+            queued.append(error)
+        except (QueueFull, Fenced) as error:
+            order.broken = True
+            queued.append(error)
+            break
+    await asyncio.gather(*(q for q in queued if isinstance(q, asyncio.Future)), return_exceptions=True)
+    return [_settled(q) for q in queued]
+
+
+def _settled(queued: "InvalidField | StoreError | asyncio.Future[Appended]") -> Outcome:
+    if not isinstance(queued, asyncio.Future):
+        return queued
+    error = queued.exception()
     if error is None:
-        return outcome.result()
-    assert isinstance(error, Exception)
+        return queued.result()
+    if not isinstance(error, StoreError):
+        raise error
     return error
 
 
@@ -95,16 +111,15 @@ def _result(number: int, outcome: Outcome) -> tuple[bytes, bool]:
     """One line's answer, and whether the load stops after this window."""
     if isinstance(outcome, Stored):
         return _stored(number, outcome.events[0]), False
-    if isinstance(outcome, Rejected):
-        return _refused(number, rejection(outcome)), False
     if isinstance(outcome, InvalidField):
         return _refused(number, problem_of(outcome)), False
-    if isinstance(outcome, OutcomeUnknown):
+    error = rejection(outcome) if isinstance(outcome, Rejected) else outcome
+    if isinstance(error, Problem):
+        return _refused(number, error), False
+    if isinstance(error, OutcomeUnknown):
         fix = "may or may not be stored; send the line again with the same turn_id"
         return _failed(number, "outcome_unknown", fix), True
-    if isinstance(outcome, (StoreError, Fenced)):
-        return _failed(number, "unavailable", "was not stored; send the line again later"), True
-    raise outcome
+    return _failed(number, "unavailable", "was not stored; send the line again later"), True
 
 
 def _stored(number: int, place: Placed) -> bytes:

@@ -3,8 +3,8 @@
 A PostgreSQL that was restored to an older state, or whose promoted stand-by lacked the tail, has lost acknowledged
 turns. JetStream, when it can be reached, still has them: its end is ahead of the log, or differs from it. Every ingest
 replica compares the two at intervals, and before its first append to a PostgreSQL it has not met (`epoch`). Away, NATS
-holds up nothing. The fence is lifted by itself only when the comparison is good again, or by `turnlog logs accept`, which
-gives the log a new incarnation and so a new stream.
+holds up nothing. The fence is lifted by itself only when the comparison is good again, or by `turnlog logs accept`,
+which gives the log a new incarnation and so a new stream.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ from turnlog_events.event import Event
 from turnlog_eventstore import Appended, AppendRequest, LogHead, Store, StoreError, StoreUnavailable
 from turnlog_eventstore.waiting import passed
 
-FENCED = Gauge("turnlog_log_fenced", "1 while the stream holds what PostgreSQL does not, and writes are refused", ["log"])
+FENCED = Gauge(
+    "turnlog_log_fenced", "1 while the stream holds what PostgreSQL does not, and writes are refused", ["log"]
+)
 CHECK_S = 1.0
 LOOKS = 3
 DEADLINE_S = 5.0
@@ -130,9 +132,7 @@ class FenceWatch:
         while not await passed(stop, self._every_s * random.uniform(0.8, 1.2)):
             await self.look()
 
-    async def append(
-        self, log: str, requests: list[AppendRequest], deadline_s: float | None = None
-    ) -> list[Appended]:
+    async def append(self, log: str, requests: list[AppendRequest], deadline_s: float | None = None) -> list[Appended]:
         """`Store.append`, by the fence. Raises `Fenced` too.
 
         A server not met before is compared first, for at most a second: while NATS is away, writes go on. No connection

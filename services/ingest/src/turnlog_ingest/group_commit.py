@@ -6,11 +6,12 @@ last two batches had on average (or after a few milliseconds): half of the clien
 half's requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits.
 
 The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
-in all: still queued then, it is refused (not stored), also while a batch before it hangs; under way then, its outcome is
-unknown.
+in all: still queued then, it is refused (not stored), also while a batch before it hangs; under way then, its outcome
+is unknown.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -104,6 +105,7 @@ class GroupCommit:
         self._wake_at = 1
         self._closing = False
         self._expiry: asyncio.TimerHandle | None = None
+        self._expires_at = math.inf
         self._queued_gauge = QUEUED_EVENTS.labels(log)
 
     def submit(
@@ -121,10 +123,12 @@ class GroupCommit:
             raise QueueFull("too many writes are waiting")
         result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         ends_at = time.monotonic() + self._settings.deadline_s
-        self._queue.append(_Waiting(request, min(deadline or ends_at, ends_at), result, order))
+        if deadline is not None and deadline < ends_at:
+            ends_at = deadline
+        self._queue.append(_Waiting(request, ends_at, result, order))
         self._queued_events += events
-        if self._expiry is None:
-            self._expire_later(self._settings.deadline_s)
+        if ends_at < self._expires_at:
+            self._expire_at(ends_at)
         if len(self._queue) >= self._wake_at:
             self._wake.set()
         return result
@@ -147,12 +151,16 @@ class GroupCommit:
             if self._expiry is not None:
                 self._expiry.cancel()
 
-    def _expire_later(self, seconds: float) -> None:
-        self._expiry = asyncio.get_running_loop().call_later(max(LEAST_APPEND_S, seconds), self._expire)
+    def _expire_at(self, ends_at: float) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expires_at = ends_at
+        seconds = max(LEAST_APPEND_S, ends_at - time.monotonic())
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
         """Refuse what is still queued at its deadline; look again when the next one is due."""
-        self._expiry = None
+        self._expiry, self._expires_at = None, math.inf
         now = time.monotonic()
         late = [waiting for waiting in self._queue if waiting.deadline <= now]
         if late:
@@ -160,7 +168,7 @@ class GroupCommit:
             for waiting in late:
                 self._refuse(waiting)
         if self._queue:
-            self._expire_later(min(waiting.deadline for waiting in self._queue) - now)
+            self._expire_at(min(waiting.deadline for waiting in self._queue))
 
     async def _gathered(self, company: int) -> bool:
         """Wait for a request, and shortly for `company` requests. False when closed and empty."""
@@ -251,8 +259,8 @@ class GroupCommit:
             waiting.alone = True
             self._queued_events += len(waiting.request.events)
             self._queue.appendleft(waiting)
-        if self._expiry is None:
-            self._expire_later(LEAST_APPEND_S)
+        if (ends_at := min(waiting.deadline for waiting in batch)) < self._expires_at:
+            self._expire_at(ends_at)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -4,33 +4,29 @@ Each function validates everything first, so that a request is stored whole or n
 wrong.
 """
 
-import asyncio
 import re
+import time
 from dataclasses import dataclass
 
 import orjson
 
 from turnlog_events.canonical import canonical
 from turnlog_events.errors import InvalidField
-from turnlog_events.event import COMPRESSION_REQUESTED, TURNS_RETRACTED, NewEvent, rfc3339
+from turnlog_events.event import COMPRESSION_REQUESTED, TURNS_RETRACTED, Event, NewEvent, rfc3339
 from turnlog_events.hashing import payload_hash
 from turnlog_events.ids import agent_session, checked_session_id, new_id
 from turnlog_events.payloads import CompressionRequested, TurnsRetracted
 from turnlog_events.strict_json import parse
-from turnlog_eventstore import Appended, AppendRequest, Placed, Rejected, Store, Stored
-from turnlog_ingest.group_commit import GroupCommit, InOrder
-from turnlog_ingest.relay import Fence
+from turnlog_eventstore import AppendRequest, Placed, Rejected, Store, Stored, StoreUnavailable
+from turnlog_ingest.log_writers import LogWriter, LogWriters
 from turnlog_ingest.tool_body import memory_turn
 from turnlog_ingest.turn_body import placed_json, turn_event
 from turnlog_runtime.problems import Problem
 
 TURNS_PER_REQUEST = 1_000
+CONFLICT = "turn_id_conflict"
 _IF_MATCH = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.s\d+)?"')
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class Fenced(Exception):
-    """Writes are refused until an operator decides; nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,11 @@ class WriteHeaders:
 
 
 class Writes:
-    """Stores turns, retractions and compression requests through the group commit of one log."""
+    """Stores turns, retractions and compression requests through the group commit of the tenant's log."""
 
-    def __init__(self, commit: GroupCommit, store: Store, fence: Fence) -> None:
-        self._commit, self._store, self._fence = commit, store, fence
+    def __init__(self, writers: LogWriters, store: Store, deadline_s: float) -> None:
+        """`deadline_s` is the longest that one write may take in all."""
+        self._writers, self._store, self._deadline_s = writers, store, deadline_s
 
     async def store_turns(self, tenant: str, session_id: str, body: bytes, headers: WriteHeaders) -> bytes:
         """Store one turn, or `{"turns": […]}`; the answer's JSON."""
@@ -84,11 +81,12 @@ class Writes:
         session_id = checked_session_id(session_id)
         if to_version < from_version:
             raise InvalidField("to_version", "must not be less than from_version")
+        deadline = time.monotonic() + self._deadline_s
         await self._require_version(tenant, session_id, to_version)
         retraction = TurnsRetracted(from_version, to_version, reason)
         name = headers.idempotency_key or new_id()
         event = _own_event(tenant, session_id, TURNS_RETRACTED, f"retract/{name}", retraction.to_json(), headers)
-        placed = (await self.append(AppendRequest((event,), headers.expected_version())))[0]
+        placed = (await self.append(AppendRequest((event,), headers.expected_version()), deadline))[0]
         return orjson.dumps(
             {
                 "session_id": session_id,
@@ -102,15 +100,29 @@ class Writes:
         )
 
     async def request_compression(self, tenant: str, session_id: str, headers: WriteHeaders) -> bytes:
-        """Ask for the session to be compressed up to its version now; the task's id."""
+        """Ask for the session to be compressed up to its version now; the task's id. Asked again with the same
+        `Idempotency-Key`, it is the task of the first time, also when the session has grown since."""
         session_id = checked_session_id(session_id)
+        deadline = time.monotonic() + self._deadline_s
         version = await self._require_version(tenant, session_id, 1)
         task = CompressionRequested(headers.idempotency_key or new_id(), version)
         event = _own_event(
             tenant, session_id, COMPRESSION_REQUESTED, task.key, task.to_json(), headers, correlation_id=task.task_id
         )
-        placed = (await self.append(AppendRequest((event,))))[0]
-        return orjson.dumps({"task_id": task.task_id, "log": placed.log, "position": placed.position})
+        found: Placed | Event | None = None
+        try:
+            found = (await self.append(AppendRequest((event,)), deadline))[0]
+        except Problem as problem:
+            if problem.code == CONFLICT:
+                found = await self._asked_before(event, task.task_id)
+            if found is None:
+                raise
+        return orjson.dumps({"task_id": task.task_id, "log": found.log, "position": found.position})
+
+    async def _asked_before(self, event: NewEvent, task_id: str) -> Event | None:
+        """The request for compression that stands under the event's key, up to the version of then."""
+        events = await self._store.task_events(event.tenant, task_id)
+        return next((e for e in events if (e.session_id, e.key) == (event.session_id, event.key)), None)
 
     async def store_memory(self, tenant: str, body: bytes, headers: WriteHeaders) -> bytes:
         """The prototype's `store_memory` tool: a turn in the agent's own session unless one is named."""
@@ -129,15 +141,23 @@ class Writes:
             }
         )
 
-    def submit(self, request: AppendRequest, order: InOrder | None = None) -> "asyncio.Future[Appended]":
-        """Queue a request for the next group commit. Raises `Fenced` or `QueueFull`; nothing is stored then."""
-        if self._fence.reason is not None:
-            raise Fenced(self._fence.reason)
-        return self._commit.submit(request, order)
+    async def writer_of(self, tenant: str) -> LogWriter:
+        """The writer of the tenant's log."""
+        return self._writers.known(tenant) or await self._writers.find(tenant)
 
-    async def append(self, request: AppendRequest) -> tuple[Placed, ...]:
-        """Store a request by the next group commit. Raises `Fenced`, `Problem` 409/412, or the store's errors."""
-        result = await self.submit(request)
+    async def moved(self, tenant: str) -> LogWriter:
+        """The writer of the tenant's log, asked for anew: the one thought to be its own refused it."""
+        return await self._writers.moved(tenant)
+
+    async def append(self, request: AppendRequest, deadline: float | None = None) -> tuple[Placed, ...]:
+        """Store a request by the next group commit, until `deadline` (of the monotonic clock; default: the longest a
+        write may take). Raises `Fenced`, `Problem` 409/412, or the store's errors."""
+        tenant = request.events[0].tenant
+        ends_at = time.monotonic() + self._deadline_s if deadline is None else deadline
+        writer = self._writers.known(tenant) or await self._writers.find(tenant)
+        result = await writer.submit(request, deadline=ends_at)
+        if isinstance(result, Rejected) and result.code == "wrong_log":
+            result = await (await self.moved(tenant)).submit(request, deadline=ends_at)
         if isinstance(result, Stored):
             return result.events
         raise rejection(result)
@@ -151,11 +171,13 @@ class Writes:
         return head
 
 
-def rejection(result: Rejected) -> Problem:
+def rejection(result: Rejected) -> Problem | StoreUnavailable:
     """Why nothing of the request was stored."""
+    if result.code == "wrong_log":
+        return StoreUnavailable("nothing was stored: the tenant is being assigned to another log")
     if result.code == "conflict":
         message = f"turn_id {result.key} is stored with another body; use a new id for another turn"
-        return Problem(409, "turn_id_conflict", message, "turn_id")
+        return Problem(409, CONFLICT, message, "turn_id")
     return Problem(
         412,
         "version_mismatch",
