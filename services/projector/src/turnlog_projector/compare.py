@@ -1,12 +1,15 @@
 """Holds a generation that is being built to the live one, session by session, each at one position.
 
 Both go on meanwhile. A session whose last event is the same in both must be the same byte for byte; one where it is
-not is looked at again later, and at last while live writes are held, when both stand at the same position.
+not is looked at again later, and at last while live writes are held. Where the new generation is ahead even then, the
+live one is held to the session as folded from PostgreSQL up to the live one's position.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from turnlog_projector.history import fold_session
+from turnlog_projector.ports import History
 from turnlog_views.digests import total_digest
 from turnlog_views.keys import partition_of
 from turnlog_views.wire import state_digest
@@ -46,8 +49,9 @@ class _Seen:
 class Comparing:
     """One comparison under way. Memory: about 300 bytes a session."""
 
-    def __init__(self, writer: ViewWriter, generation: int, live: Sequence[int]) -> None:
+    def __init__(self, history: History, writer: ViewWriter, generation: int, live: Sequence[int]) -> None:
         """`live` is the live generation of each partition."""
+        self._history = history
         self._writer, self._generation, self._live = writer, generation, live
         self._seen = _Seen()
 
@@ -72,8 +76,8 @@ class Comparing:
         await self._settle(self._seen, waiting, final=False)
 
     async def at_last(self) -> Comparison:
-        """The outcome, now that both stand still at the same position: those that wait must be the same now. May be
-        repeated when they did not stand still after all."""
+        """The outcome, now that the live one stands still and the new one has all that it has: those that wait are
+        settled. May be repeated when it did not stand still after all."""
         seen = self._seen
         last = replace(
             seen,
@@ -98,18 +102,22 @@ class Comparing:
             generations = [*(self._live[partition_of(i)] for i in some), *([self._generation] * len(some))]
             dumps = await self._writer.dumps(generations, [*some, *some])
             for identity, live, new in zip(some, dumps, dumps[len(some) :], strict=False):
-                _judge(seen, identity, live, new, final=final)
+                if new is not None:
+                    seen.new[identity] = state_digest(identity, new.state)
+                where = await self._judged(identity, live, new, final=final)
+                if where:
+                    found: set[str] = getattr(seen, where)
+                    found.add(identity)
 
-
-def _judge(seen: _Seen, identity: str, live: Dump | None, new: Dump | None, *, final: bool) -> None:
-    if new is None:
-        if live is not None:
-            (seen.missing if final else seen.waiting).add(identity)
-        return
-    seen.new[identity] = state_digest(identity, new.state)
-    if live is None:
-        seen.evicted.add(identity)
-    elif live.state.position != new.state.position and not final:
-        seen.waiting.add(identity)
-    elif state_digest(identity, live.state) != seen.new[identity]:
-        seen.differing.add(identity)
+    async def _judged(self, identity: str, live: Dump | None, new: Dump | None, *, final: bool) -> str:
+        """To which of `_Seen` a session belongs; empty for one that is as it should be."""
+        if new is None:
+            return "" if live is None else "missing" if final else "waiting"
+        if live is None:
+            return "evicted"
+        expected = new.state
+        if live.state.position != new.state.position:
+            if not final:
+                return "waiting"
+            expected = await fold_session(self._history, identity, live.checkpoint, live.window)
+        return "" if state_digest(identity, live.state) == state_digest(identity, expected) else "differing"

@@ -28,6 +28,7 @@ class Pace:
         self._log, self._writer, self._options = log, writer, options
         self._began = self._looked_at = time.monotonic()
         self._events = 0
+        self._reached, self._moved_at = -1, self._began
 
     async def passed(self, events: int, *, limited: bool) -> None:
         """So many events were built; waits for as long as the next ones should. `limited` False leaves the rate free
@@ -42,16 +43,21 @@ class Pace:
         now = time.monotonic()
         if now - self._looked_at < self._options.look_s:
             return
-        reached, moved_at = -1, now
-        while True:
-            self._looked_at = time.monotonic()
-            live = max(partition.checkpoint for partition in await self._writer.partitions())
-            lag = (await self._log.head(self._writer.log)).position - live
-            if live > reached:
-                reached, moved_at = live, self._looked_at
-            if lag <= self._options.lag_events_max or self._looked_at - moved_at >= self._options.still_s:
-                break
+        lags = await self._must_wait()
+        while lags:
             await asyncio.sleep(self._options.poll_s)
+            lags = await self._must_wait()
         paused_s = time.monotonic() - now
         self._began += paused_s  # what was waited for others is no debt to be made up
         metrics.rebuild_paused_seconds.labels(self._writer.log).inc(paused_s)
+
+    async def _must_wait(self) -> bool:
+        """Whether the live read models lag, and somebody brings them nearer."""
+        self._looked_at = time.monotonic()
+        lives = [p.checkpoint for meta in await self._writer.metas() if (p := meta.live_partition) is not None]
+        live = max(lives, default=-1)
+        if live > self._reached:
+            self._reached, self._moved_at = live, self._looked_at
+        if not lives or self._looked_at - self._moved_at >= self._options.still_s:
+            return False
+        return (await self._log.head(self._writer.log)).position - live > self._options.lag_events_max

@@ -17,10 +17,11 @@ import structlog
 from turnlog_projector.build import Build, Progress, RebuildOptions
 from turnlog_projector.compare import Comparing, Comparison
 from turnlog_projector.held_to_log import first_mismatch
+from turnlog_projector.next_generation import fresh, resumable, standing
 from turnlog_projector.ports import Source
 from turnlog_projector.refold import refold_mixed
 from turnlog_views.errors import ViewsRefused
-from turnlog_views.generations import begun_generations, kept_generations
+from turnlog_views.generations import kept_generations
 from turnlog_views.partitions import Meta, Partition
 from turnlog_views.writer import ViewWriter
 from turnlog_views.writer_link import live_partitions
@@ -146,13 +147,11 @@ class _Run:
     async def rebuild(self, *, compare: bool) -> RebuildReport:
         metas = await self._writer.metas()
         live = live_partitions(metas, self._version)
-        partitions = await self._resumable(metas)
-        if partitions is None:
-            deleted = await self._writer.sweep(self._standing(metas))
-            partitions = await self._fresh(metas)
-        else:
-            deleted = await self._writer.sweep(self._standing(metas) | {partitions[0].generation})
-            await self._begin(partitions[0].generation)
+        partitions = await resumable(self._store, self._writer, metas) or fresh(self._writer, metas)
+        generation = partitions[0].generation
+        deleted = await self._writer.sweep(standing(metas, kept=self._options.dry_run) | {generation})
+        if not await self._writer.begin(generation):
+            raise ViewsRefused(f"generation {generation} cannot begin: another rebuild?")
         build = self._build(partitions)
         await build.catch_up()
         comparing = await self._compared(build, live) if compare else None
@@ -192,34 +191,6 @@ class _Run:
                 _log.info("rebuild_kept_unusable", log=self._writer.log, why=str(error))
         return await self.rebuild(compare=False)
 
-    def _standing(self, metas: Sequence[Meta]) -> set[int]:
-        """Generations that stay while the next one is built: the live one; a kept one goes, unless nothing changes."""
-        standing = {p.generation for p in live_partitions(metas, self._version)}
-        return standing | {g for m in metas for g in m.kept_until_ms} if self._options.dry_run else standing
-
-    async def _resumable(self, metas: Sequence[Meta]) -> list[Partition] | None:
-        """The partitions of a build that was interrupted and can go on from where it is."""
-        window = self._writer.settings.window_turns
-        for generation in reversed(begun_generations(metas, window, self._version)):
-            partitions = [m.generations.get(generation) or self._empty(m.number, generation) for m in metas]
-            if await first_mismatch(self._store, self._writer.log, partitions) is None:
-                _log.info("rebuild_resumes", log=self._writer.log, generation=generation)
-                return partitions
-        return None
-
-    async def _fresh(self, metas: Sequence[Meta]) -> list[Partition]:
-        generation = 1 + max(max(m.traces | {m.live or 1}) for m in metas)
-        await self._begin(generation)
-        return [self._empty(meta.number, generation) for meta in metas]
-
-    async def _begin(self, generation: int) -> None:
-        if not await self._writer.begin(generation):
-            raise ViewsRefused(f"generation {generation} cannot begin: another rebuild?")
-
-    def _empty(self, number: int, generation: int) -> Partition:
-        window = self._writer.settings.window_turns
-        return Partition(number, generation, window=window, projection=self._version)
-
     def _build(self, partitions: Sequence[Partition]) -> Build:
         return Build(self._store, self._writer, partitions, self._epoch, self._options, self._progress, self._lost)
 
@@ -228,7 +199,7 @@ class _Run:
         ours = (self._writer.settings.window_turns, self._version)
         if any((p.window or ours[0], p.projection) != ours for p in live):
             return None
-        comparing = Comparing(self._writer, build.generation, [p.generation for p in live])
+        comparing = Comparing(self._store, self._writer, build.generation, [p.generation for p in live])
         await comparing.look()
         for _ in range(_LOOKS_AGAIN):
             if comparing.waiting <= _WAITING_FEW:
@@ -240,12 +211,12 @@ class _Run:
     async def _report(
         self, build: Build, live: Sequence[Partition], comparison: Comparison | None, deleted: int
     ) -> RebuildReport:
-        before, keep_s = {p.generation for p in live}, self._options.keep_s
+        before, keep_s = {p.generation for p in live if p.generation in p.traces}, self._options.keep_s
         if self._options.dry_run:
             deleted += await self._writer.remove(build.generation)
         elif not keep_s:
             deleted += await _removed(self._writer, before)
-        kept = max(before) if keep_s and not self._options.dry_run else None
+        kept = max(before, default=None) if keep_s and not self._options.dry_run else None
         return RebuildReport(
             build.generation,
             build.position,

@@ -15,7 +15,6 @@ import structlog
 
 from turnlog_projector import metrics
 from turnlog_projector.build import RebuildOptions
-from turnlog_projector.pace import PaceOptions
 from turnlog_projector.ports import Source
 from turnlog_projector.rebuild import is_outdated, renew
 from turnlog_views.generations import expired_generations
@@ -35,12 +34,6 @@ class UpkeepOptions:
     look_s: float = 10.0
     retry_first_s: float = 5.0
     retry_last_s: float = 300.0
-
-    @classmethod
-    def of(cls, *, rebuild_auto: bool, events_per_s: int, keep_s: float) -> "UpkeepOptions":
-        """From the settings of a service."""
-        rebuild = RebuildOptions(page_events=500, batch_events=500, pace=PaceOptions(events_per_s), keep_s=keep_s)
-        return cls(rebuild_auto, rebuild)
 
 
 class Upkeep:
