@@ -75,6 +75,30 @@ def api_url(url: str | None, data_dir: Path) -> str:
     return found.url
 
 
+def owner_url(settings: SharedSettings, data_dir: Path) -> str:
+    """PostgreSQL as the schema's owner: from the settings, else of what runs in the data folder. Raises
+    `CommandError`."""
+    for given in (settings.database_owner_url, settings.database_url):
+        if given is not None and given.get_secret_value():
+            return given.get_secret_value()
+    found = running_in(data_dir)
+    if found is None:
+        raise CommandError(
+            f"there is no database: nothing runs in the data folder {data_dir}; set DATABASE_URL (or "
+            "TURNLOG_DATABASE_OWNER_URL, as the schema's owner), name the folder with --data-dir, or start `turnlog "
+            "up`, which migrates an embedded one by itself"
+        )
+    return found.database_owner_url
+
+
+def nats_url(settings: SharedSettings, data_dir: Path) -> str:
+    """NATS: from the settings, else of what runs in the data folder; empty when neither knows."""
+    if settings.nats_url is not None and settings.nats_url.get_secret_value():
+        return settings.nats_url.get_secret_value()
+    found = running_in(data_dir)
+    return found.nats_url if found is not None else ""
+
+
 def servers(settings: SharedSettings, data_dir: Path) -> Addresses:
     """The servers' addresses: each from its setting, else of what runs in the data folder. Raises `CommandError`."""
     found = running_in(data_dir)

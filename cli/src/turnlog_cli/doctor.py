@@ -18,8 +18,8 @@ MARKS = {State.OK: ("✓", "green"), State.NOTE: ("•", "yellow"), State.BAD: (
 STEP_S = 10.0
 
 
-def examine_all(settings: SharedSettings, data_dir: Path, url: str | None, log: str, screen: Screen) -> int:
-    """Look at everything and tell; the exit status: 1 when something needs somebody."""
+def examine_all(settings: SharedSettings, data_dir: Path, url: str | None, log: str | None, screen: Screen) -> int:
+    """Look at everything, of all logs or one, and tell; the exit status: 1 when something needs somebody."""
     findings = asyncio.run(_look(settings, data_dir, url, log))
     for finding in findings:
         screen.fact(
@@ -57,7 +57,7 @@ def _tell(finding: Finding, screen: Screen) -> None:
     screen.out.print(row)
 
 
-async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: str) -> list[Finding]:
+async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: str | None) -> list[Finding]:
     running = addresses.running_in(data_dir)
     findings = [_folder(data_dir, running)]
     api = url or os.environ.get(addresses.URL_VARIABLE) or (running.url if running else "")
@@ -67,11 +67,11 @@ async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: 
         found = addresses.servers(settings, data_dir)
     except CommandError as error:
         return [*findings, Finding("servers", State.BAD, str(error))]
-    head, stored = await examine.postgres(found, settings, log)
+    heads, stored = await examine.postgres(found, settings, log)
     findings += stored
     for subject, looking in (
-        ("NATS", examine.nats_server(found.nats_url, head)),
-        ("Redis", examine.redis(found.redis_url, log, head)),
+        ("NATS", examine.nats_server(found, settings, heads)),
+        ("Redis", examine.redis(found.redis_url, heads)),
     ):
         findings += await _within(subject, looking)
     return findings

@@ -25,6 +25,8 @@ ADVICE = {
     "turnlog_projector.applier.OutOfStep": "nothing was switched; run the command again",
     "turnlog_projector.rebuild.NothingKept": "",
     "turnlog_views.projections.UnknownProjection": "",
+    "turnlog_eventstore.errors.NotAllowed": "",
+    "turnlog_eventstore.errors.UnknownLog": "`turnlog logs list` names those there are",
     "turnlog_eventstore.errors.StoreError": _SEE_DOCTOR,
     "turnlog_views.errors.ViewsError": _SEE_DOCTOR,
     "turnlog_bus.errors.BusError": _SEE_DOCTOR,

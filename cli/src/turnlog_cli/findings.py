@@ -32,7 +32,7 @@ def lag(subject: str, what: str, position: int, head: int, advice: str, *, moves
         return Finding(subject, State.OK, f"{what} at position {position:,}, no lag", facts=facts)
     if position > head:
         text = f"{what} at position {position:,}, AHEAD of the log's {head:,}"
-        ahead = "PostgreSQL went back to an older state: find out why before anything is written"
+        ahead = f"PostgreSQL went back to an older state; {advice}"
         return Finding(subject, State.BAD, text, ahead, facts)
     text = f"{what} at position {position:,} of {head:,}, {head - position:,} behind"
     if not moves:
@@ -40,12 +40,12 @@ def lag(subject: str, what: str, position: int, head: int, advice: str, *, moves
     return Finding(subject, State.NOTE, text, advice, facts)
 
 
-def waiting(position: int, head: int) -> Finding:
+def waiting(log: str, position: int, head: int) -> Finding:
     """The compressor's checkpoint. It stays before the oldest session that waits for a summary: that is no lag."""
     if position >= head:
-        return lag("compressor", "checkpoint", position, head, "")
-    text = f"checkpoint at position {position:,} of {head:,}: sessions since then may wait for a summary"
-    return Finding("compressor", State.OK, text, facts={"position": position, "head": head})
+        return lag("compressor", f"{log}: checkpoint", position, head, "the compressor drops what it knows")
+    text = f"{log}: checkpoint at position {position:,} of {head:,}: sessions since then may wait for a summary"
+    return Finding("compressor", State.OK, text, facts={"log": log, "position": position, "head": head})
 
 
 def away(subject: str, reason: object, advice: str) -> Finding:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnlog_cli.log_commands import logs, tenants
+from turnlog_cli.options import AsJson, DataDir, Log, Url
+
 if TYPE_CHECKING:  # commands import what they need when they run: `turnlog --help` answers at once
     from turnlog_cli.screen import Screen
     from turnlog_runtime.settings import SharedSettings
@@ -23,12 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="The data folder (default: TURNLOG_DATA_DIR, else .turnlog).")
-]
-Url = Annotated[str | None, typer.Option("--url", help="The API (default: TURNLOG_URL, else of the data folder).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Log = Annotated[str | None, typer.Option("--log", help="The log (default: TURNLOG_LOG, else main).")]
+app.add_typer(logs)
+app.add_typer(tenants)
 
 
 @app.command()
@@ -162,12 +161,17 @@ def verify(log: Log = None, data_dir: DataDir = None, as_json: AsJson = False) -
 
 
 @app.command()
-def doctor(url: Url = None, log: Log = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(
+    url: Url = None,
+    log: Annotated[str | None, typer.Option("--log", help="Only this log (default: all).")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what is reachable, versions, positions and lags, and what to do. Ends with 1 if something needs it."""
     from turnlog_cli.doctor import examine_all
 
     settings = _settings()
-    raise typer.Exit(examine_all(settings, _folder(data_dir), url, log or settings.log, _screen(as_json)))
+    raise typer.Exit(examine_all(settings, _folder(data_dir), url, log, _screen(as_json)))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from turnlog_runtime.settings import SharedSettings
 
 def migrate_database(settings: SharedSettings, data_dir: Path, screen: Screen) -> None:
     """Migrate as the schema's owner and say what changed. Raises `CommandError` when PostgreSQL is away."""
-    url = _owner_url(settings, data_dir)
+    url = addresses.owner_url(settings, data_dir)
     try:
         done = asyncio.run(migrate(url))
     except (OSError, TimeoutError) as error:
@@ -22,16 +22,3 @@ def migrate_database(settings: SharedSettings, data_dir: Path, screen: Screen) -
         screen.say(marked("✓", "green", f"the schema is at {done.after} already"))
     else:
         screen.say(marked("✓", "green", f"schema {done.before or 'empty'} → {done.after}"))
-
-
-def _owner_url(settings: SharedSettings, data_dir: Path) -> str:
-    for given in (settings.database_owner_url, settings.database_url):
-        if given is not None and given.get_secret_value():
-            return given.get_secret_value()
-    found = addresses.running_in(data_dir)
-    if found is None:
-        raise CommandError(
-            "there is no database to migrate: set DATABASE_URL (or TURNLOG_DATABASE_OWNER_URL, as the schema's owner); "
-            "an embedded one is migrated by `turnlog up`"
-        )
-    return found.database_owner_url

@@ -16,6 +16,7 @@ from turnlog_projector.pace import PaceOptions
 from turnlog_projector.rebuild import Progress, RebuildReport, rebuild, rollback
 from turnlog_projector.refold import RefoldReport, refold
 from turnlog_runtime.lifecycle import complete
+from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.settings import ProjectorSettings, SharedSettings, load
 from turnlog_views import SESSIONS, ViewWriter, WriterSettings, projection_named
 
@@ -100,6 +101,7 @@ async def run_refold(
 
 @asynccontextmanager
 async def _store(found: addresses.Addresses, settings: SharedSettings) -> AsyncIterator[Store]:
+    configure_logging("turnlog", "critical")  # the report says it all; structlog's default would write between it
     store = await Store.open(found.database_url, StoreSettings(pool_connections=4, role=settings.database_role))
     try:
         yield store
