@@ -19,7 +19,7 @@ WARM_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One fault as it was: injected from `began_s` on, in force from `entered_s` to `leaving_s`, healed at `healed_s`."""
+    """One fault as it was: injected from `began_s`, in force from `entered_s` to `leaving_s`, healed at `healed_s`."""
 
     name: str
     row: str
@@ -31,6 +31,8 @@ class Window:
     reads: frozenset[str]
     warm_reads: frozenset[str] = frozenset()
     """What reads may get that need nothing but read models which stood before the fault."""
+    codes: frozenset[str] = frozenset()
+    """Codes of errors that are true while it lasts though they would be wrong otherwise."""
     felt_s: float = GRACE_S
     """How long after the healing callers may still feel it."""
 
@@ -84,7 +86,7 @@ def allowed(call: Call, felt: Collection[Window]) -> bool:
         return True
     if call.outcome == STORED:
         return all(STORED in window.writes for window in felt if window.holds(call))
-    return any(call.outcome in (w.writes if is_write else w.reads) for w in felt)
+    return any(call.outcome in (w.writes if is_write else w.reads) or call.code in w.codes for w in felt)
 
 
 def cold(

@@ -35,7 +35,7 @@ def twice(log: FinalLog) -> Iterator[Finding]:
 
 
 def repeats(calls: Sequence[Call]) -> Iterator[Finding]:
-    """A deliberate repeat of what was acknowledged is answered as a duplicate, with the same place; a turn is new once."""
+    """A deliberate repeat of what was acknowledged is a duplicate at the same place; a turn is new only once."""
     places: dict[tuple[str, str, str], tuple[str, int, int]] = {}
     new: dict[tuple[str, str, str], Call] = {}
     for call in calls:

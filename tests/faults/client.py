@@ -1,5 +1,5 @@
-"""A client of the replicas as real ones behave: keeps connections, tries another replica after a failure, backs off with
-jitter, honours Retry-After, and sends a write again with the same ids until its fate is known."""
+"""A client of the replicas as real ones behave: keeps connections, tries another replica after a failure, backs off
+with jitter, honours Retry-After, and sends a write again with the same ids until its fate is known."""
 
 import asyncio
 import random

@@ -17,41 +17,11 @@ from faults.client import Request
 from faults.client_http import Answer
 from faults.record import REJECTED, STORED, WRONG, Call, Placed, Sent
 
-WORDS = [
-    "flight",
-    "friday",
-    "lisbon",
-    "hotel",
-    "window",
-    "seat",
-    "budget",
-    "visa",
-    "train",
-    "museum",
-    "rain",
-    "tickets",
-    "dinner",
-    "allergy",
-    "peanuts",
-    "vegetarian",
-    "meeting",
-    "invoice",
-    "deadline",
-    "contract",
-    "signature",
-    "garden",
-    "keys",
-    "passport",
-    "doctor",
-    "appointment",
-    "birthday",
-    "cake",
-    "blue",
-    "red",
-    "green",
-    "winter",
-    "summer",
-]
+SAID = (
+    "flight friday lisbon hotel window seat budget visa train museum rain tickets dinner allergy peanuts vegetarian "
+    "meeting invoice deadline contract signature garden keys passport doctor appointment birthday cake winter summer"
+)
+WORDS = SAID.split()
 LOGS_OWN = ("version", "turn_id", "log", "position", "recorded_at", "tokens")
 
 
@@ -63,7 +33,7 @@ class Turn(NamedTuple):
 
 
 def digest(fields: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields as canonical JSON (texts and integers only, so sorted keys without blanks are canonical)."""
+    """SHA-256 of the fields as canonical JSON (texts and integers only: sorted keys without blanks)."""
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ class Fault:
 
     name: str
     row: str
-    touches: str
+    touches: tuple[str, ...]
     make: Make
     writes: frozenset[str] = STORED
     reads: frozenset[str] = ANSWERED
@@ -43,5 +43,8 @@ class Fault:
     @asynccontextmanager
     async def apply(self, world: World, rng: random.Random) -> AsyncIterator[None]:
         """Make it, and heal it on leaving, also after an error."""
-        async with world.alone(self.touches), self.make(world, rng):
+        async with AsyncExitStack() as stack:
+            for what in sorted(self.touches):
+                await stack.enter_async_context(world.alone(what))
+            await stack.enter_async_context(self.make(world, rng))
             yield

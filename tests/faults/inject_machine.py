@@ -153,12 +153,12 @@ def clock(offset: str) -> dict[str, str]:
 
 
 _of_postgres = functools.partial(
-    Fault, touches="postgres", writes=SOMETIMES_STORED, reads=OR_REFUSED, warm_reads=FROM_THE_MODELS, hold_s=5
+    Fault, touches=("postgres",), writes=SOMETIMES_STORED, reads=OR_REFUSED, warm_reads=FROM_THE_MODELS, hold_s=5
 )
 
 FAULTS = (
     _of_postgres("disk-full", FULL, make=disk_full, needs=("mount",)),
     _of_postgres("fsync-errors", FULL, make=fsync_errors, needs=("strace",)),
     _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("faketime",)),
-    Fault("clock-of-services", CLOCK, "processes", clock_of_services, needs=("faketime",), hold_s=5),
+    Fault("clock-of-services", CLOCK, ("processes",), clock_of_services, needs=("faketime",), hold_s=5),
 )

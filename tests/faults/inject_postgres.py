@@ -9,11 +9,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import nats
+
 from faults.inject_fault import FROM_THE_MODELS, NOT_STORED, OR_REFUSED, SOMETIMES_STORED, Fault
-from faults.inject_servers import away, cut_often, half_open, killed, paused, refusing, restarted, slow, until_grown
+from faults.inject_servers import away, cut_often, half_open, killed, paused, refusing, restarted, slow
 from faults.servers import copy_data, family_of, swap_in
 from faults.world import World
 
+KNOWN_S = 20.0
 KILLED = "Postgres killed or refusing"
 PAUSED = "Postgres paused / half-open"
 SLOW = "Postgres slow"
@@ -33,13 +36,12 @@ async def restored_older(world: World, rng: random.Random) -> AsyncIterator[None
     """Its data of some seconds ago is put back while JetStream knows more; healed by the operator who puts the right
     data back. What was stored after the copy and before the swap must be there in the end."""
     place = world.servers.data_dir_of("postgres")
-    older, right = world.folder / "aside" / "postgres.older", world.folder / "aside" / "postgres.right"
+    older, right = world.aside / "postgres.older", world.aside / "postgres.right"
     swapped = False
     try:
         async with away(world, "postgres"):
             await asyncio.to_thread(copy_data, place, older)
-        await until_grown(world, await world.heads())
-        await asyncio.sleep(rng.uniform(1.5, 2.5))  # the relay brings it to JetStream
+        await _until_jetstream_knows_more(world, await world.heads())
         async with away(world, "postgres"):
             await asyncio.to_thread(copy_data, place, right)
             swapped = True
@@ -53,7 +55,27 @@ async def restored_older(world: World, rng: random.Random) -> AsyncIterator[None
             await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)
 
 
-_reads_like = functools.partial(Fault, touches="postgres", reads=OR_REFUSED, warm_reads=FROM_THE_MODELS)
+async def _until_jetstream_knows_more(world: World, heads: dict[str, int]) -> None:
+    """Of every log; where it knows nothing more, nothing could tell that PostgreSQL lost something, and what is stored
+    then would be lost with the older state. Raises TimeoutError when nobody writes, or the relay does not run."""
+    bus = await nats.connect(world.nats_url, allow_reconnect=False, connect_timeout=5)
+    try:
+        async with asyncio.timeout(KNOWN_S):
+            while True:
+                streams = [
+                    (info.config.name or "", info.state.last_seq) for info in await bus.jetstream().streams_info()
+                ]
+                ends = {
+                    log: max((e for n, e in streams if n.startswith(f"TURNLOG_{log}_")), default=0) for log in heads
+                }
+                if all(ends[log] > head for log, head in heads.items()):
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await bus.close()
+
+
+_reads_like = functools.partial(Fault, touches=("postgres",), reads=OR_REFUSED, warm_reads=FROM_THE_MODELS)
 _gone = functools.partial(_reads_like, writes=NOT_STORED)
 _shaky = functools.partial(_reads_like, writes=SOMETIMES_STORED)
 
@@ -66,5 +88,5 @@ FAULTS = (
     _gone("postgres-paused", PAUSED, make=paused("postgres"), hold_s=8),
     _gone("postgres-half-open", PAUSED, make=half_open("postgres"), hold_s=8),
     _shaky("postgres-slow", SLOW, make=slow("postgres", 0.02, 0.4), hold_s=6),
-    _shaky("postgres-restored-older", OLDER, make=restored_older, hold_s=6),
+    _shaky("postgres-restored-older", OLDER, touches=("postgres", "nats"), make=restored_older, hold_s=6),
 )

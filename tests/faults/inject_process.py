@@ -1,5 +1,7 @@
 """Faults of our own processes: killed, paused, and restarted in turn as a deployment does."""
 
+import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,16 +50,23 @@ def paused(service: str) -> Make:
 
 @asynccontextmanager
 async def restarted_in_turn(world: World, rng: random.Random) -> AsyncIterator[None]:
-    """Each replica is told to stop, and started again before the next one is told: a rolling restart."""
-    names = sorted(world.replicas)
-    rng.shuffle(names)
-    for name in names:
+    """A rolling restart: one replica of each service is told to stop and started again, then the next one of each."""
+    order = sorted(world.replicas)
+    rng.shuffle(order)
+    turns: dict[str, list[Replica]] = {}
+    for name in order:
         replica = world.replicas[name]
-        try:
-            world.exits.append((name, await replica.terminate()))
-        finally:
-            await replica.start()
+        turns.setdefault(replica.service, []).append(replica)
+    for together in itertools.zip_longest(*turns.values()):
+        await asyncio.gather(*(_restart(world, replica) for replica in together if replica is not None))
     yield
+
+
+async def _restart(world: World, replica: Replica) -> None:
+    try:
+        world.exits.append((replica.name, await replica.terminate()))
+    finally:
+        await replica.start()
 
 
 async def _victim(world: World, service: str, rng: random.Random) -> Replica:
@@ -71,12 +80,17 @@ async def _victim(world: World, service: str, rng: random.Random) -> Replica:
 
 
 FAULTS = (
-    *(Fault(f"{service}-killed", KILLED, "processes", killed(service)) for service in SERVICES),
-    Fault("ingest-paused", PAUSED, "processes", paused("ingest"), hold_s=TAKEN_OVER_S),
-    Fault("query-paused", PAUSED, "processes", paused("query"), hold_s=4),
-    Fault("projector-paused", PAUSED, "processes", paused("projector"), hold_s=TAKEN_OVER_S),
-    Fault("compressor-paused", PAUSED, "processes", paused("compressor"), hold_s=TAKEN_OVER_S),
+    *(Fault(f"{service}-killed", KILLED, ("processes",), killed(service)) for service in SERVICES),
+    Fault("ingest-paused", PAUSED, ("processes",), paused("ingest"), hold_s=TAKEN_OVER_S),
+    Fault("query-paused", PAUSED, ("processes",), paused("query"), hold_s=4),
+    Fault("projector-paused", PAUSED, ("processes",), paused("projector"), hold_s=TAKEN_OVER_S),
+    Fault("compressor-paused", PAUSED, ("processes",), paused("compressor"), hold_s=TAKEN_OVER_S),
     Fault(
-        "restarted-in-turn", KILLED, "processes", restarted_in_turn, writes=frozenset({"stored", "refused"}), hold_s=0.5
+        "restarted-in-turn",
+        KILLED,
+        ("processes",),
+        restarted_in_turn,
+        writes=frozenset({"stored", "refused"}),
+        hold_s=0.5,
     ),
 )

@@ -1,7 +1,6 @@
 """What can be done to any of the three servers and to the way there; the rows' own files say to whom."""
 
 import asyncio
-import contextlib
 import random
 import shutil
 from collections.abc import AsyncIterator
@@ -12,7 +11,6 @@ from faults.servers import copy_data, empty, pause, resume, swap_in
 from faults.world import World
 
 RESET_EVERY_S = 0.7
-GROWN_S = 10.0
 WRITE_ON_S = (1.0, 2.5)
 
 
@@ -138,7 +136,7 @@ def restored_older(name: str) -> Make:
 
     @asynccontextmanager
     async def apply(world: World, rng: random.Random) -> AsyncIterator[None]:
-        place, kept = world.servers.data_dir_of(name), world.folder / "aside" / name
+        place, kept = world.servers.data_dir_of(name), world.aside / name
         try:
             async with away(world, name):
                 await asyncio.to_thread(copy_data, place, kept)
@@ -161,11 +159,3 @@ async def away(world: World, name: str) -> AsyncIterator[None]:
         yield
     finally:
         await world.bring_up(name)
-
-
-async def until_grown(world: World, before: dict[str, int]) -> None:
-    """Wait until the first log has more events than before, in PostgreSQL; at most 10 s."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GROWN_S):
-            while (await world.heads())["main"] <= before["main"]:
-                await asyncio.sleep(0.1)

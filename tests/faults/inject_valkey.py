@@ -28,8 +28,7 @@ async def flushed(world: World, rng: random.Random) -> AsyncIterator[None]:
 async def restored_older(world: World, rng: random.Random) -> AsyncIterator[None]:
     """It comes back with a snapshot of some seconds ago."""
     place = world.servers.data_dir_of("valkey")
-    kept = world.folder / "aside" / "dump.rdb"
-    kept.parent.mkdir(exist_ok=True)
+    kept = world.aside / "dump.rdb"
     async with redis.from_url(world.redis_url) as client:
         await client.save()
     await asyncio.to_thread(shutil.copy2, place / "dump.rdb", kept)
@@ -41,14 +40,14 @@ async def restored_older(world: World, rng: random.Random) -> AsyncIterator[None
 
 
 FAULTS = (
-    Fault("valkey-killed", AWAY, "valkey", killed("valkey")),
-    Fault("valkey-restarted", AWAY, "valkey", restarted("valkey"), hold_s=2),
-    Fault("valkey-paused", AWAY, "valkey", paused("valkey"), hold_s=6),
-    Fault("valkey-refusing", AWAY, "valkey", refusing("valkey")),
-    Fault("valkey-slow", AWAY, "valkey", slow("valkey", 0.05, 0.6), hold_s=6),
-    Fault("valkey-half-open", AWAY, "valkey", half_open("valkey"), hold_s=6),
-    Fault("valkey-cut", AWAY, "valkey", cut_often("valkey")),
-    Fault("valkey-wiped", WIPED, "valkey", wiped("valkey")),
-    Fault("valkey-restored-older", WIPED, "valkey", restored_older),
-    Fault("valkey-flushed", WIPED, "valkey", flushed),
+    Fault("valkey-killed", AWAY, ("valkey",), killed("valkey")),
+    Fault("valkey-restarted", AWAY, ("valkey",), restarted("valkey"), hold_s=2),
+    Fault("valkey-paused", AWAY, ("valkey",), paused("valkey"), hold_s=6),
+    Fault("valkey-refusing", AWAY, ("valkey",), refusing("valkey")),
+    Fault("valkey-slow", AWAY, ("valkey",), slow("valkey", 0.05, 0.6), hold_s=6),
+    Fault("valkey-half-open", AWAY, ("valkey",), half_open("valkey"), hold_s=6),
+    Fault("valkey-cut", AWAY, ("valkey",), cut_often("valkey")),
+    Fault("valkey-wiped", WIPED, ("valkey",), wiped("valkey")),
+    Fault("valkey-restored-older", WIPED, ("valkey",), restored_older),
+    Fault("valkey-flushed", WIPED, ("valkey",), flushed),
 )

@@ -47,16 +47,16 @@ def cut(proxy: str, *, answers: bool) -> Make:
 
 
 FAULTS = (
-    Fault("model-slow", MODEL, "model", model_does("slow")),
-    Fault("model-refuses", MODEL, "model", model_does("refuses")),
-    Fault("model-garbage", MODEL, "model", model_does("garbage")),
-    Fault("model-half", MODEL, "model", model_does("half")),
-    Fault("model-endless", MODEL, "model", model_does("endless")),
-    Fault("model-silent", MODEL, "model", model_does("silent")),
-    Fault("model-half-open", MODEL, "model", half_open("model")),
-    Fault("model-unreachable", MODEL, "model", refusing("model")),
-    Fault("answers-lost", CUT, "wire", cut("ingest", answers=True)),
-    Fault("requests-cut", CUT, "wire", cut("ingest", answers=False)),
-    Fault("ingest-half-open", CUT, "wire", half_open("ingest")),
-    Fault("reads-cut", CUT, "wire", cut("query", answers=True)),
+    Fault("model-slow", MODEL, ("model",), model_does("slow")),
+    Fault("model-refuses", MODEL, ("model",), model_does("refuses")),
+    Fault("model-garbage", MODEL, ("model",), model_does("garbage")),
+    Fault("model-half", MODEL, ("model",), model_does("half")),
+    Fault("model-endless", MODEL, ("model",), model_does("endless")),
+    Fault("model-silent", MODEL, ("model",), model_does("silent")),
+    Fault("model-half-open", MODEL, ("model",), half_open("model")),
+    Fault("model-unreachable", MODEL, ("model",), refusing("model")),
+    Fault("answers-lost", CUT, ("wire",), cut("ingest", answers=True)),
+    Fault("requests-cut", CUT, ("wire",), cut("ingest", answers=False)),
+    Fault("ingest-half-open", CUT, ("wire",), half_open("ingest")),
+    Fault("reads-cut", CUT, ("wire",), cut("query", answers=True)),
 )

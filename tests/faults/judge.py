@@ -23,8 +23,10 @@ WHOLE_S = 1.5
 FENCED_ROW, CUT_ROW = "older state", "cut mid-body"
 CUT, READ_CUTS = ("ingest-1", "query-1"), ("reads-cut",)
 """Whom the faults of the wire cut off."""
-EXPECTED_ERRORS = {FENCED_ROW: {"log_fenced"}}
+EXPECTED_ERRORS = {FENCED_ROW: {"log_fenced", "views_not_of_this_log"}}
 """Errors that a row of the table asks for, by a word of the row."""
+OLDER_CODES = frozenset({"version_not_reached", "session_not_found", "task_not_found"})
+"""What a PostgreSQL with an older state says truly of what it has lost."""
 
 
 async def judged(run: "Run", load: "Load", not_run: Mapping[str, str], unquiet: str) -> Report:
@@ -49,9 +51,10 @@ async def judged(run: "Run", load: "Load", not_run: Mapping[str, str], unquiet: 
         findings.append(Finding("cold", window.name, f"not from the read models that stood: {call.told(run.zero_s)}"))
     moves = takeovers(run.watch.said, run.watch.changes)
     verdicts = [_verdict(run, number, windows, excused, moves) for number in range(len(windows))]
+    longest = {kind: c.told(run.zero_s) for kind, c in check_time.longest(record.calls, excused).items()}
     return Report(
         run.options.seed, run.options.seconds, run.options.names, _totals(run, log, findings), verdicts, dict(not_run),
-        findings, {kind: c.told(run.zero_s) for kind, c in check_time.longest(record.calls, excused).items()}, run.zero_s,
+        findings, longest, run.zero_s,
     )  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def _verdict(
     window, done = windows[number], run.injected[number]
     write, read = columns(window, windows, run.ground.record.calls, excused)
     until_s = min([w.began_s for w in windows if w.began_s > window.healed_s], default=float("inf"))
-    felt_until_s = window.healed_s + GRACE_S
+    felt_until_s = min(window.healed_s + GRACE_S, until_s)
     errors = unexpected_errors(
         [line for line in run.watch.said if window.began_s <= line.at_s < felt_until_s],
         [w.row for w in windows if w.began_s <= felt_until_s and w.healed_s + GRACE_S >= window.began_s],

@@ -25,6 +25,7 @@ class ModelServer:
         self.served: dict[str, int] = dict.fromkeys(MODES, 0)
         self.port = 0
         self._turn = itertools.count()
+        self._never = asyncio.Event()  # kept here: a task whose event nobody holds is collected as it waits
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="model", daemon=True)
 
@@ -73,7 +74,7 @@ class ModelServer:
 
     async def _behave(self, mode: Mode, text: str, writer: asyncio.StreamWriter) -> None:
         if mode == "silent":
-            await asyncio.Event().wait()
+            await self._never.wait()
         if mode == "slow":
             await asyncio.sleep(SLOW_S)
         if mode == "refuses":
@@ -88,8 +89,9 @@ class ModelServer:
             raise ConnectionAbortedError
         elif mode == "endless":
             await _send(writer, "200 OK", b"", announced_bytes=ENDLESS_BYTES)
-            for _ in range(ENDLESS_BYTES // 65_536):
-                writer.write(stream_of("[1] so it went on " * 100, end=False))
+            piece = stream_of("[1] so it went on " * 100, end=False) * 32
+            while True:
+                writer.write(piece)
                 await writer.drain()
         else:
             await _send(writer, "200 OK", stream_of(text))

@@ -13,9 +13,9 @@ import orjson
 
 STORED, REFUSED, UNKNOWN, NO_ANSWER = "stored", "refused", "unknown", "no_answer"
 ANSWERED, STALE, REJECTED, WRONG = "answered", "stale", "rejected", "wrong"
-"""Outcomes. A write is stored, refused (503: not stored), unknown (504) or rejected (412: decided, never stored); a read
-is answered, stale (marked so) or refused; `wrong` is an answer that no fault allows (500, a 404 of what is stored …);
-`no_answer` a connection that broke or a client's time-out."""
+"""Outcomes. A write is stored, refused (503: not stored), unknown (504) or rejected (412: decided, never stored); a
+read is answered, stale (marked so) or refused; `wrong` is an answer that no fault allows (500, a 404 of what is
+stored …); `no_answer` a connection that broke or a client's time-out."""
 
 
 class Sent(NamedTuple):

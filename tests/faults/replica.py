@@ -14,6 +14,7 @@ import asyncpg
 
 READY_S = 30.0
 STOP_S = 15.0
+LOOK_S = 0.05
 SERVES_API = ("ingest", "query")
 LEADING = {"ingest": "relay", "projector": "projector", "compressor": "compressor"}
 # The kernel ends it with us, however we end: a run that is killed leaves nobody behind.
@@ -52,6 +53,7 @@ class Replica:
         self._environment = dict(environment) | {self._port_setting: str(self.port)}
         self._owner_dsn, self._logs = owner_dsn, logs
         self._child: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def pid(self) -> int:
@@ -70,14 +72,15 @@ class Replica:
 
     async def start(self, more: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
         """Start it, with `more` environment this once; `wait` until it listens. Nothing when it runs."""
-        self.down = False
-        if not self.alive:
-            with self.log_path.open("ab") as sink:
-                self._child = await asyncio.create_subprocess_exec(
-                    sys.executable, "-c", _START, str(os.getpid()), f"turnlog_{self.service}",
-                    env=self._environment | dict(more or {}), stdin=asyncio.subprocess.DEVNULL,
-                    stdout=sink, stderr=sink, start_new_session=True,
-                )  # fmt: skip
+        async with self._starting:  # whoever looks after it must not start it as well
+            if not self.alive:
+                with self.log_path.open("ab") as sink:
+                    self._child = await asyncio.create_subprocess_exec(
+                        sys.executable, "-c", _START, str(os.getpid()), f"turnlog_{self.service}",
+                        env=self._environment | dict(more or {}), stdin=asyncio.subprocess.DEVNULL,
+                        stdout=sink, stderr=sink, start_new_session=True,
+                    )  # fmt: skip
+            self.down = False
         if wait:
             await self.until_it_answers(READY_S)
 
@@ -86,9 +89,12 @@ class Replica:
         try:
             async with asyncio.timeout(deadline_s):
                 while not await self.answers(path):
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(LOOK_S)
         except TimeoutError:
-            raise TimeoutError(f"{self.name}: no 200 at {path} within {deadline_s:g} s\n{self.log_tail()}") from None
+            ended = "" if self.alive else f"; it ended with status {self.exit_status}"
+            raise TimeoutError(
+                f"{self.name}: no 200 at {path} within {deadline_s:g} s{ended}\n{self.log_tail()}"
+            ) from None
 
     async def answers(self, path: str = "/livez", timeout_s: float = 2.0) -> bool:
         """Whether it answers 200 at this path now."""

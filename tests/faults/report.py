@@ -14,7 +14,8 @@ from faults.watch import Takeover
 SHOWN = 5
 CHECKS = (
     "lost", "twice", "holes", "partial", "inversions", "refused but stored", "uncommitted", "stale", "incomplete",
-    "foreign", "streams", "audits", "tasks", "late", "relay", "verify", "rebuild", "cold", "quiet", "outside", "harness",
+    "foreign", "streams", "audits", "tasks", "late", "relay", "verify", "rebuild", "cold", "quiet", "outside",
+    "harness",
 )  # fmt: skip
 
 
@@ -132,10 +133,10 @@ class Report:
         rate = totals.acknowledged / totals.seconds if totals.seconds else 0.0
         deaths = ", ".join(f"{name} {n}" for name, n in totals.server_deaths.items() if n) or "none"
         return [
-            f"{totals.faults} faults in {totals.seconds:.0f} s, {totals.calls} calls, {totals.acknowledged} turns acknowledged "
-            f"({rate:.0f}/s), {totals.events} events, {totals.sightings} turns seen by readers, {totals.streamed} events "
-            f"streamed, {totals.tasks} compressions asked for. This process was late by at most {totals.own_delay_s:.2f} s; "
-            f"servers that died unasked: {deaths}.",
+            f"{totals.faults} faults in {totals.seconds:.0f} s, {totals.calls} calls, {totals.acknowledged} turns "
+            f"acknowledged ({rate:.0f}/s), {totals.events} events, {totals.sightings} turns seen by readers, "
+            f"{totals.streamed} events streamed, {totals.tasks} compressions asked for. This process was late by at "
+            f"most {totals.own_delay_s:.2f} s; servers that died unasked: {deaths}.",
             "",
             f"Repeat: `{self.command}`",
         ]

@@ -37,8 +37,8 @@ class Step:
 
 
 def steps(faults: Sequence[Planned], seed: int, pause_s: float = 6.0, hold_scale: float = 1.0) -> Iterator[Step]:
-    """Steps without end: every fault once in shuffled order, then again and again, from the second round on sometimes two
-    of different rows together. The pause is about `pause_s`, sometimes too short to recover."""
+    """Steps without end: every fault once in shuffled order, then again and again, from the second round on sometimes
+    two of different rows together. The pause is about `pause_s`, sometimes too short to recover."""
     rng = random.Random(f"schedule/{seed}")
     first_round = True
     while True:

@@ -78,22 +78,22 @@ async def onto_a_small_disk(servers: Servers, size_mib: int, cleanup: AsyncExitS
     """Move PostgreSQL's data onto a disk of its own, in memory; `cleanup` stops the server and unmounts it."""
     place = servers.data_dir_of("postgres")
     await servers.stop_one("postgres")
-    aside = place.with_name("postgres.aside")
+    moved = place.with_name("postgres.moved")
     found = place.stat()
-    place.rename(aside)
-    place.mkdir(mode=0o700)
-    options = f"size={size_mib}m,mode=0700,uid={found.st_uid},gid={found.st_gid}"
-    await asyncio.to_thread(_run, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place))
-    cleanup.push_async_callback(_unmount, servers, place)
-    await asyncio.to_thread(copy_data, aside, place)
-    shutil.rmtree(aside)
+    place.rename(moved)
+    await mount_memory(place, f"size={size_mib}m,mode=0700,uid={found.st_uid},gid={found.st_gid}", cleanup)
+    cleanup.push_async_callback(servers.stop_one, "postgres")
+    await asyncio.to_thread(copy_data, moved, place)
+    shutil.rmtree(moved)
     await servers.start_one("postgres")
     return place
 
 
-async def _unmount(servers: Servers, place: Path) -> None:
-    await servers.stop_one("postgres")
-    await asyncio.to_thread(_run, "umount", "--lazy", str(place))
+async def mount_memory(place: Path, options: str, cleanup: AsyncExitStack) -> None:
+    """A new folder that is a disk in memory until `cleanup`. Needs the capability `mount`."""
+    place.mkdir(mode=0o700)
+    await asyncio.to_thread(_run, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place))
+    cleanup.push_async_callback(asyncio.to_thread, _run, "umount", "--lazy", str(place))
 
 
 def _run(*command: str) -> None:

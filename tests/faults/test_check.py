@@ -231,11 +231,18 @@ WINDOW = Window(
         (call(12, REFUSED, "turns"), False),
         (call(12, WRONG, "turns"), False),
         (post(30, 1), True),
+        (call(12, WRONG, "turns", code="version_not_reached"), False),
     ],
 )
 def test_outcomes_are_held_to_what_the_fault_allows(seen: Call, is_allowed: bool) -> None:
     felt = [WINDOW] if WINDOW.touches(seen) else []
     assert check_faults.allowed(seen, felt) is is_allowed
+
+
+def test_a_code_that_is_true_while_a_fault_lasts_is_allowed_then_only() -> None:
+    lost = replace(WINDOW, codes=frozenset({"version_not_reached"}))
+    assert check_faults.allowed(call(12, WRONG, "turns", code="version_not_reached"), [lost])
+    assert not check_faults.allowed(call(12, WRONG, "turns", code="internal"), [lost])
 
 
 def test_calls_at_a_victim_are_counted_apart() -> None:

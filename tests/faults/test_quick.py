@@ -1,5 +1,5 @@
-"""A short run of faults against a whole system under load, in every run of the tests: nothing may be lost, stored twice,
-out of order, stale, uncommitted, foreign or late, and each component must fare as promised."""
+"""A short run of faults against a whole system under load, in every run of the tests: nothing may be lost, stored
+twice, out of order, stale, uncommitted, foreign or late, and each component must fare as promised."""
 
 import os
 import shutil

@@ -1,7 +1,8 @@
-"""What the harness itself watches while the load runs: which replicas could answer, what they wrote to their logs (at the
-harness's clock, since theirs may be faked), and how late this process is itself."""
+"""What the harness itself watches while the load runs: which replicas could answer, what they wrote to their logs (at
+the harness's clock, since theirs may be faked), and how late this process is itself."""
 
 import asyncio
+import socket
 import time
 from bisect import bisect_right
 from collections import defaultdict
@@ -27,6 +28,8 @@ class Watched(Protocol):
     def pid(self) -> int: ...
     @property
     def log_path(self) -> Path: ...
+    @property
+    def port(self) -> int: ...
 
     down: bool
     paused: bool
@@ -52,6 +55,7 @@ class Watch:
         self.said: list[Said] = []
         self.changes: dict[str, list[tuple[float, int]]] = {name: [] for name in replicas}
         """When each replica's state changed: (time, pid while it could answer, else 0)."""
+        self._listening: set[int] = set()
         self._looks: list[float] = []
         self._late: list[float] = []
 
@@ -69,6 +73,8 @@ class Watch:
         now_s = time.monotonic()
         for name, replica in self._replicas.items():
             state = replica.pid if replica.alive and not replica.paused and not replica.down else 0
+            if state and state not in self._listening and not self._listens(replica):
+                state = 0  # started, but not yet ready to be asked
             if not self.changes[name] or self.changes[name][-1][1] != state:
                 self.changes[name].append((now_s, state))
             self._read_log(now_s, name, replica.log_path)
@@ -84,6 +90,13 @@ class Watch:
         """How long this process kept its own callers waiting in a span, at most."""
         start = max(0, bisect_right(self._looks, from_s) - 1)
         return max(self._late[start : bisect_right(self._looks, to_s)], default=0.0)
+
+    def _listens(self, replica: Watched) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(0.02)
+            if probe.connect_ex(("127.0.0.1", replica.port)) == 0:
+                self._listening.add(replica.pid)
+        return replica.pid in self._listening
 
     def _read_log(self, now_s: float, name: str, path: Path) -> None:
         try:

@@ -7,7 +7,6 @@ and the model only through `proxies`; who checks what is true goes around them b
 
 import asyncio
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -21,7 +20,7 @@ from faults.capabilities import missing
 from faults.model import ModelServer
 from faults.proxy import Proxy
 from faults.replica import Replica
-from faults.servers import SERVERS, bring_up, onto_a_small_disk
+from faults.servers import SERVERS, bring_up, mount_memory, onto_a_small_disk
 from faults.supervisor import supervised
 from turnlog_embedded import Servers, start
 from turnlog_migrations import migrate
@@ -74,6 +73,8 @@ class World:
         """How often a server died without being killed by us, and was started again."""
         self.exits: list[tuple[str, int]] = []
         """How replicas ended that were told to stop: all should be 0."""
+        self.aside = folder / "aside"
+        """Where faults keep copies of data."""
         self.small_disk: Path | None = None
         """Where PostgreSQL's data is, when it has a small disk of its own."""
 
@@ -159,6 +160,9 @@ async def running(folder: Path, plan: WorldPlan = WorldPlan()) -> AsyncIterator[
         await migrate(servers.postgres_dsn)
         if plan.disk_mib and not missing(("mount",)):
             world.small_disk = await onto_a_small_disk(servers, plan.disk_mib, cleanup)
+            await mount_memory(world.aside, f"size={4 * plan.disk_mib}m", cleanup)  # copies must not wait for disks
+        else:
+            world.aside.mkdir()
         names = [f"{service}-{n}" for service in plan.services for n in range(1, plan.replicas + 1)]
         world.tenants = await _furnish(servers.postgres_dsn, names)
         _put_proxies(world, cleanup)
@@ -184,10 +188,10 @@ async def _furnish(owner_dsn: str, names: list[str]) -> dict[str, str]:
         await connection.execute("alter system set max_wal_size = '256MB'")
         await connection.execute("alter system set min_wal_size = '80MB'")
         await connection.execute("select pg_reload_conf()")
-        await connection.execute("insert into turnlog.logs (log) values ('second')")
-        if await connection.fetchval("select to_regclass('turnlog.tenants')") is None:
+        if await connection.fetchval("select to_regproc('turnlog.assign_tenant')") is None:
             return {"tenant-a": "main", "tenant-b": "main"}
-        await connection.execute("insert into turnlog.tenants (tenant, log) values ('tenant-b', 'second')")
+        await connection.execute("select turnlog.create_log('second')")
+        await connection.execute("select turnlog.assign_tenant('tenant-b', 'second')")
         return {"tenant-a": "main", "tenant-b": "second"}
     finally:
         await connection.close()
@@ -232,4 +236,3 @@ async def _stop_all(world: World) -> None:
     for proxy in world.proxies.values():
         proxy.pass_on()
     await asyncio.gather(*(replica.terminate() for replica in world.replicas.values()))
-    shutil.rmtree(world.folder / "aside", ignore_errors=True)

@@ -65,7 +65,8 @@ class ForkServer:
 @asynccontextmanager
 async def fork_server() -> AsyncIterator[ForkServer]:
     """A fork server on its way; it ends when its input does."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TURNLOG_")} | {"PYTHONPATH": str(_TESTS)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TURNLOG_")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = (sys.executable, "-m", "faults.steps.forking")
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=PIPE, stdout=PIPE, limit=_LINE_BYTES

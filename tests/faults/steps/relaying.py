@@ -9,7 +9,8 @@ from faults.steps.judging import events_of, log_faults
 from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName
 from turnlog_eventstore import Store
-from turnlog_ingest.relay import Fence, Relay, RelaySettings
+from turnlog_ingest.fence import Fence, FenceWatch
+from turnlog_ingest.relay import Relay, RelaySettings
 
 BEFORE, DURING = 24, 6
 QUICK = RelaySettings(batch_events=10, poll_s=0.05, retry_s=0.02, pace_s=0.0)
@@ -30,7 +31,8 @@ class _Relaying:
     async def operate(self, ground: Ground) -> None:
         """Relay until all is published, then append more and relay that."""
         async with ground.store() as store, ground.bus() as bus:
-            relay = Relay(store, bus, ground.log, QUICK, fence := Fence())
+            fence = Fence(ground.log)
+            relay = Relay(store, bus, ground.log, QUICK, FenceWatch(store, bus, ground.log, fence))
             running = asyncio.create_task(relay.run(asyncio.Event()))
             try:
                 await _published(ground, BEFORE)
