@@ -4,8 +4,10 @@ Runs against a real server. Effects are generated without care for sense (summar
 retractions of what is not there), as a defect upstream might produce them.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +16,10 @@ from hypothesis import strategies as st
 
 from turnlog_events.effects import AddSummary, AddTurn, Effect, HideTurns
 from turnlog_events.fold import MEMBERS_MAX, SessionState, apply_effect
+from turnlog_views.errors import ViewsRefused
 from turnlog_views.keys import LogKeys, partition_of
 from turnlog_views.link import pack
-from turnlog_views.partitions import Applied, Change, Effects, Mode, Moved, Partition
+from turnlog_views.partitions import Applied, Change, Effects, Held, Mode, Moved, Partition
 from turnlog_views.wire import effect_arguments
 from turnlog_views.writer import Dump, ViewWriter, WriterSettings
 
@@ -249,3 +252,73 @@ async def test_an_idle_session_goes_when_a_ttl_is_set(redis_url: str) -> None:
     ttls = await writer._link.call([pack("TTL", key) for key in keys])
     await writer.close()
     assert ttls == [77, 77, 77]
+
+
+async def test_a_mark_before_the_first_turn_survives_its_eviction(writer: ViewWriter, fresh: Partition) -> None:
+    sequence: list[Effect] = [HideTurns(1, 1), *turns(1)]
+    assert await writer.apply([change(fresh, sequence, 1, 2)]) == [Applied(WINDOW, absent=(IDENTITY,))]
+    assert await writer.load(fresh.at(1), IDENTITY, folded(sequence[:1]))
+    await writer._link.call([pack("DEL", writer.keys.session(NUMBER, 1, IDENTITY)[0])])
+    assert await writer.apply([change(fresh.at(1), sequence, 2, 3)]) == [Applied(WINDOW, absent=(IDENTITY,))]
+
+
+async def test_live_writes_wait_while_held_and_builds_do_not(writer: ViewWriter, fresh: Partition) -> None:
+    await writer.apply([change(fresh, turns(2), 1, 3)])
+    await writer.begin(2)
+    await writer.hold([NUMBER], 60)
+    (held,) = await writer.apply([change(fresh.at(2), turns(3), 3, 4)])
+    assert isinstance(held, Held)
+    assert 0 < held.left_ms <= 60_000
+    assert (await read(writer)).state == folded(turns(2))
+    build = Partition(NUMBER, generation=2)
+    assert await writer.apply([change(build, turns(3), 1, 4)], Mode.BUILD) == [Applied(WINDOW)]
+    await writer.release([NUMBER])
+    assert await writer.apply([change(fresh.at(2), turns(3), 3, 4)]) == [Applied(WINDOW)]
+
+
+async def test_a_hold_ends_by_itself(writer: ViewWriter, fresh: Partition) -> None:
+    await writer.hold([NUMBER], 0.15)
+    async with asyncio.timeout(10):
+        while isinstance((await writer.apply([change(fresh, turns(3), 1, 4)]))[0], Held):
+            await asyncio.sleep(0.01)
+    assert (await read(writer)).state == folded(turns(3))
+
+
+async def test_all_partitions_switch_or_none(writer: ViewWriter, fresh: Partition) -> None:
+    other = Partition((NUMBER + 1) % 256)
+    await writer.apply([change(fresh, turns(2), 1, 3), Change(other, 2)])
+    await writer.begin(2)
+    await writer.apply([Change(replace(other, generation=2), 2)], Mode.BUILD)
+    assert await writer.switch([fresh, other], 2, 60) == [NUMBER]
+    assert {(await writer.partitions())[p.number].generation for p in (fresh, other)} == {1}
+    await writer.apply([change(replace(fresh, generation=2), turns(2), 1, 3)], Mode.BUILD)
+    assert await writer.switch([fresh, other], 2, 60) == []
+    after = await writer.partitions()
+    assert [(after[p.number].generation, writer.readable(after[p.number])) for p in (fresh, other)] == [(2, True)] * 2
+
+
+async def test_a_generation_at_another_event_of_the_same_position_is_refused(
+    writer: ViewWriter, fresh: Partition
+) -> None:
+    await writer.apply([Change(fresh, 2, chain="aa")])
+    await writer.begin(2)
+    await writer.apply([Change(replace(fresh, generation=2), 2, chain="bb")], Mode.BUILD)
+    with pytest.raises(ViewsRefused):
+        await writer.switch([fresh], 2, 60)
+
+
+async def test_a_writer_that_follows_another_history_is_refused(writer: ViewWriter, fresh: Partition) -> None:
+    await writer.apply([Change(fresh, 2, chain="aa")])
+    assert await writer.apply([Change(fresh.at(2, "bb"), 3, chain="cc")]) == [Moved(1, 2, "aa")]
+    assert await writer.apply([Change(fresh.at(2, "aa"), 3, chain="cc")]) == [Applied(WINDOW)]
+
+
+async def test_another_version_that_writes_to_a_generation_is_recorded(writer: ViewWriter, fresh: Partition) -> None:
+    await writer.apply([Change(fresh, 2)])
+    newer = ViewWriter(writer._url, writer.log, replace(writer.settings, projection_version=9))
+    await newer.open(writer.keys.incarnation, "epoch")
+    await newer.apply([Change(fresh.at(2), 3)])
+    await newer.apply([Change(fresh.at(3), 4)])
+    await newer.close()
+    partition = (await writer.partitions())[NUMBER]
+    assert (partition.projection, partition.mixed_from, partition.checkpoint) == (1, 2, 4)

@@ -86,12 +86,10 @@ async def holders(owner_dsn: str, names: list[str]) -> dict[str, int]:
         )
     finally:
         await connection.close()
-    return {name: pid for name, pid in rows}
+    return dict(rows)
 
 
-async def test_two_processes_lead_half_each_and_one_takes_all_when_the_other_leaves(
-    dsn: str, names: list[str]
-) -> None:
+async def test_two_processes_lead_half_each_and_one_takes_all_when_the_other_leaves(dsn: str, names: list[str]) -> None:
     async with contending(dsn, names) as (_, first):
         await until(lambda: first.leads == set(names))
         async with contending(dsn, names) as (_, second):
@@ -103,9 +101,7 @@ async def test_two_processes_lead_half_each_and_one_takes_all_when_the_other_lea
         await until(lambda: first.leads == set(names), QUICK.lease_s + QUICK.retry_s)
 
 
-async def test_a_store_holds_all_its_leaderships_on_one_connection(
-    dsn: str, owner_dsn: str, names: list[str]
-) -> None:
+async def test_a_store_holds_all_its_leaderships_on_one_connection(dsn: str, owner_dsn: str, names: list[str]) -> None:
     async with contending(dsn, names) as (_, alone):
         await until(lambda: alone.leads == set(names))
         assert len(set((await holders(owner_dsn, names)).values())) == 1
@@ -128,9 +124,7 @@ async def test_a_lost_session_is_noticed_at_once_and_contended_for_again(
         await store.close()
 
 
-async def test_a_paused_process_loses_all_within_the_lease_and_gets_its_share_back(
-    dsn: str, names: list[str]
-) -> None:
+async def test_a_paused_process_loses_all_within_the_lease_and_gets_its_share_back(dsn: str, names: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", CONTENDER, dsn, *names, stdout=asyncio.subprocess.PIPE
     )

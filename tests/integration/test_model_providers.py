@@ -171,6 +171,47 @@ def never_ends(piece: Callable[[Server], bytes], status: str = "200 OK") -> Beha
     return behave
 
 
+def trickles(whole: Callable[[Server], bytes]) -> Behaviour:
+    """One byte at a time, over and over the last hundred: each read succeeds, and there is no end."""
+
+    async def behave(server: Server, writer: asyncio.StreamWriter) -> None:
+        data = whole(server)
+        at = 0
+        while True:
+            writer.write(data[at : at + 1])
+            await writer.drain()
+            at = at + 1 if at + 1 < len(data) else len(data) - 100
+            await asyncio.sleep(0.001)
+
+    return behave
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
+
+
+def _head_without_end(_: Server) -> bytes:
+    return HEAD + b"x-more: and more\r\n" * 10
+
+
+def _text_without_end(server: Server) -> bytes:
+    return HEAD + b"\r\n" + server.events("word " * 50, None).partition(b"data: [DONE]")[0]
+
+
+def _error_without_end(_: Server) -> bytes:
+    return HEAD.replace(b"200 OK", b"503 Service Unavailable") + b"\r\n" + b'{"error": "' + b"x" * 500
+
+
+def floods(first: bytes, piece: bytes) -> Behaviour:
+    async def behave(server: Server, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            server.sent_bytes += len(piece)
+
+    return behave
+
+
 @asynccontextmanager
 async def serving(provider: str, *behaviours: Behaviour) -> AsyncIterator[tuple[Server, Model]]:
     server = Server(provider, list(behaviours))
@@ -261,7 +302,17 @@ async def test_a_server_that_is_not_there_is_a_connection_failure(provider: str)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("behaviour", [stays_silent, drips])
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        stays_silent,
+        drips,
+        trickles(_head_without_end),
+        trickles(_text_without_end),
+        trickles(_error_without_end),
+        floods(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 500),
+    ],
+)
 async def test_the_deadline_holds_for_the_whole_call(provider: str, behaviour: Behaviour) -> None:
     async with serving(provider, behaviour) as (_, model):
         started = time.monotonic()
@@ -291,6 +342,24 @@ async def test_an_endless_answer_is_cut_while_it_is_read(provider: str, behaviou
     async with serving(provider, behaviour) as (server, model):
         assert await kind_of(model) == "too_long"
     assert server.sent_bytes < 40 * 2**20
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("piece", [b"x-more: and more\r\n" * 500, b"x" * 65_536])
+async def test_endless_headers_are_cut_while_they_are_read(provider: str, piece: bytes) -> None:
+    async with serving(provider, floods(HEAD, piece)) as (server, model):
+        assert await kind_of(model) == "connection"
+    assert server.sent_bytes < 8 * 2**20
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_all_attempts_together_are_bounded_whatever_the_server_does(provider: str) -> None:
+    async with serving(provider, trickles(_text_without_end)) as (server, model):
+        started = time.monotonic()
+        with pytest.raises(ModelError, match="timeout"):
+            await attempts(model, tries=50, call_s=0.2, total_s=1.0).ask(PROMPT, {}, 400)
+        assert time.monotonic() - started < 1.0 + 0.2 + 1.0
+    assert 2 <= len(server.requests) <= 6
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

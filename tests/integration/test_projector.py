@@ -101,7 +101,7 @@ async def test_idle_partitions_follow_the_head(store: Store, redis_url: str, log
 async def test_nothing_is_read_before_the_log_was_replayed(
     store: Store, redis_url: str, log_name: str, tenant: str
 ) -> None:
-    last = await append(store, log_name, [turn(tenant, "s", "x"), turn(tenant, "s", "y")])
+    await append(store, log_name, [turn(tenant, "s", "x"), turn(tenant, "s", "y")])
     async with writing(store, redis_url, log_name) as writer, reading(store, redis_url) as reader:
         applier = Applier(store, writer, await writer.partitions())
         await applier.apply(await store.read_after(log_name, 0, 1))

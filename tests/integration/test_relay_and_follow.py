@@ -13,7 +13,8 @@ from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName, WrongSequence
 from turnlog_eventstore import Store
 from turnlog_follow import Batch, Follower, FollowSettings
-from turnlog_ingest.relay import Fence, Relay, RelaySettings
+from turnlog_ingest.fence import Fence, FenceWatch
+from turnlog_ingest.relay import Relay, RelaySettings
 
 FAST = RelaySettings(poll_s=0.1, retry_s=0.1)
 FOLLOW = FollowSettings(tick_s=0.2, retry_s=0.2, poll_s=0.05)
@@ -28,7 +29,7 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def relaying(store: Store, bus: Bus, log: str, fence: Fence | None = None) -> AsyncIterator[Relay]:
-    relay = Relay(store, bus, log, FAST, fence or Fence())
+    relay = Relay(store, bus, log, FAST, FenceWatch(store, bus, log, fence or Fence(log)))
     task = asyncio.create_task(relay.run(asyncio.Event()))
     try:
         yield relay

@@ -36,8 +36,7 @@ class Load:
     def __init__(self, targets: Replicas, calls: Callable[[Connection, int, int], Awaitable[Replica]]) -> None:
         self._targets, self._calls = targets, calls
         self._stop = asyncio.Event()
-        self.answered: dict[Replica | int, int] = {}
-        self.last_answer: dict[int, float] = {}
+        self.answered: dict[int, int] = {}
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> "Load":
@@ -66,7 +65,7 @@ class Load:
             return self.answered.get(replica.port, 0) if replica is not None else sum(self.answered.values())
 
         wanted = answered() + count
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while answered() < wanted:
                 await asyncio.sleep(0.01)
 

@@ -36,7 +36,7 @@ class Api:
 @pytest.fixture
 async def api(store: Store, nats_url: str, log_name: str, session_id: str) -> AsyncIterator[Api]:
     bus = Bus(nats_url)
-    settings = IngestSettings(log=log_name, body_max_bytes=1_000_000)
+    settings = IngestSettings(log=log_name, logs=log_name, body_max_bytes=1_000_000)
     async with ingest(store, bus, settings) as app:
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -274,6 +274,15 @@ async def test_a_compression_request_is_an_event_with_a_task_id(api: Api) -> Non
     assert answer.status_code == 202
     events = await api.store.task_events("default", answer.json()["task_id"])
     assert [e.type for e in events] == ["CompressionRequested"]
+
+
+async def test_a_compression_asked_for_again_is_the_same_task_though_the_session_has_grown(api: Api) -> None:
+    await api.post(TURN)
+    path, key = f"/v1/sessions/{api.session}/compress", {"Idempotency-Key": f"task-{api.session}"}
+    first = await api.http.post(path, headers=key)
+    await api.post(TURN)
+    again = await api.http.post(path, headers=key)
+    assert (again.status_code, again.json()) == (202, first.json())
 
 
 async def test_store_memory_keeps_an_agents_messages_in_its_own_session(api: Api) -> None:

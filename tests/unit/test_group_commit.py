@@ -1,6 +1,7 @@
 """Group commit: one transaction for what gathers, each request its own result, and nobody waits past the deadline."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -226,3 +227,41 @@ async def test_under_load_a_batch_waits_for_as_many_as_the_last_two_had_but_not_
     await alone
     assert sizes == [8, 8, 8]
     assert len(batch) == 1
+
+
+async def test_what_is_queued_behind_a_batch_that_hangs_is_refused_at_its_own_deadline(
+    gate: Gate, start: Start
+) -> None:
+    commit = start(GroupCommitSettings(deadline_s=0.3))
+    hanging = commit.submit(request(turn("t", "s")))
+    await gate.take()
+    began = time.monotonic()
+    behind = commit.submit(request(turn("t", "s")))
+    sooner = commit.submit(request(turn("t", "s")), deadline=began + 0.1)
+    with pytest.raises(StoreUnavailable, match="nothing was stored"):
+        await asyncio.wait_for(sooner, 5)
+    assert 0.1 <= time.monotonic() - began < 0.25
+    with pytest.raises(StoreUnavailable, match="nothing was stored"):
+        await asyncio.wait_for(behind, 5)
+    assert 0.3 <= time.monotonic() - began < 0.45
+    assert not hanging.done()
+
+
+async def test_requests_tried_singly_keep_their_deadlines_and_their_place_before_all_others(
+    gate: Gate, start: Start
+) -> None:
+    commit = start(GroupCommitSettings(deadline_s=0.4))
+    futures = [commit.submit(request(turn("t", "s", key=key))) for key in ("one", "two", "three")]
+    batch, _, answer = await gate.take()
+    later = commit.submit(request(turn("t", "s", key="later")))
+    answer.set_exception(StatementFailed("raised", "22023"))
+    batch, _, answer = await gate.take()
+    assert [r.events[0].key for r in batch] == ["one"]
+    answer.set_result(stored(batch))
+    batch, _, _ = await gate.take()
+    assert [r.events[0].key for r in batch] == ["two"]
+    with pytest.raises(StoreUnavailable, match="nothing was stored"):
+        await asyncio.wait_for(futures[2], 5)
+    with pytest.raises(StoreUnavailable, match="nothing was stored"):
+        await asyncio.wait_for(later, 5)
+    assert not futures[1].done()
