@@ -123,7 +123,8 @@ class FenceWatch:
     def __init__(self, store: Store, bus: Bus, log: str, fence: Fence, every_s: float = 1.0) -> None:
         self._store, self._bus, self._log_name, self._every_s = store, bus, log, every_s
         self._admitted = ""
-        self._checking: asyncio.Task[Comparison | None] | None = None
+        self._meeting: set[asyncio.Task[Comparison | None]] = set()
+        self._begun = self._applied = 0
         self.fence = fence
         self.stream: StreamName | None = None
 
@@ -154,28 +155,37 @@ class FenceWatch:
     async def _meet(self, epoch: str, left_s: float) -> None:
         if left_s <= 0:
             raise StoreUnavailable("nothing was stored: the deadline passed before PostgreSQL was compared")
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self.look())
-        await asyncio.wait({self._checking}, timeout=min(CHECK_S, left_s / 2))
+        looking = asyncio.create_task(self.look())  # a new one: one under way may have asked the server before
+        self._meeting.add(looking)
+        looking.add_done_callback(self._meeting.discard)
+        await asyncio.wait({looking}, timeout=min(CHECK_S, left_s / 2))
         self._admitted = epoch
 
     async def look(self) -> Comparison | None:
         """Compare once and set or lift the fence; None (and the fence as it was) when either server is away."""
-        incarnation = self.stream.incarnation if self.stream is not None else None
         try:
-            compared = await compare(self._store, self._bus, self._log_name, incarnation)
+            return await self.compare()
         except (BusError, StoreError):
             return None
-        self.found(compared)
+
+    async def compare(self) -> Comparison:
+        """Compare once and set or lift the fence; the relay, which shares this watch, asks by itself too.
+
+        Of two comparisons at once the one begun later counts, whichever ends first. Raises `BusError`, `StoreError`.
+        """
+        self._begun += 1
+        number = self._begun
+        incarnation = self.stream.incarnation if self.stream is not None else None
+        compared = await compare(self._store, self._bus, self._log_name, incarnation)
+        if number > self._applied:
+            self._applied = number
+            self.stream = compared.stream
+            self.fence.set(compared.difference)
         return compared
 
-    def found(self, compared: Comparison) -> None:
-        """Take over what a comparison found: the relay's own, or that of `look`."""
-        self.stream = compared.stream
-        self.fence.set(compared.difference)
-
     async def close(self) -> None:
-        """End a comparison under way."""
-        if self._checking is not None and not self._checking.done():
-            self._checking.cancel()
-            await asyncio.wait({self._checking})
+        """End the comparisons that appends no longer wait for."""
+        for task in self._meeting:
+            task.cancel()
+        if self._meeting:
+            await asyncio.wait(self._meeting)

@@ -21,7 +21,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from turnlog_eventstore import Appended, AppendRequest, StatementFailed, StoreError, StoreUnavailable
+from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StatementFailed, StoreError, StoreUnavailable
 
 BATCH_EVENTS = Histogram(
     "turnlog_append_batch_events", "Events per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -240,6 +240,13 @@ class GroupCommit:
         except StoreError as error:
             for waiting in batch:
                 _fail(waiting, error)
+            return
+        except (
+            Exception
+        ) as error:  # the outermost loop of a log's commits: a defect must not end it for all that follow
+            _log.exception("commit_failed", log=self._log, cause=type(error).__name__)
+            for waiting in batch:
+                _fail(waiting, OutcomeUnknown(f"the commit failed: {type(error).__name__}"))
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)
         for waiting, result in zip(batch, results, strict=True):

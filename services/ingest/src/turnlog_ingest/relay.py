@@ -20,7 +20,7 @@ from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS, chain_hash
 from turnlog_eventstore import Appended, AppendRequest, Leadership, Store, Stored, StoreError, newly_stored
 from turnlog_eventstore.waiting import passed
-from turnlog_ingest.fence import FenceWatch, compare
+from turnlog_ingest.fence import FenceWatch
 from turnlog_ingest.tail import Tail
 
 RELAYED = Counter("turnlog_relayed_events_total", "Events published on JetStream")
@@ -115,8 +115,7 @@ class Relay:
 
     async def _start(self) -> tuple[StreamName, _End]:
         """The log's stream and where it ends, after comparing it with PostgreSQL. Sets or lifts the fence."""
-        compared = await compare(self._store, self._bus, self._log_name)
-        self._watch.found(compared)
+        compared = await self._watch.compare()
         stream, last = compared.stream, compared.last
         if compared.difference is not None:
             raise WrongSequence(compared.difference)
