@@ -4,6 +4,7 @@ Called by `turnlog rebuild --from`, for the live generation, and when a kept gen
 the projection wrote before it was left, is taken up again.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from turnlog_projector.build import Build, Progress, RebuildOptions
 from turnlog_projector.history import fold_session
 from turnlog_projector.pace import Pace
 from turnlog_projector.ports import Source
+from turnlog_views.errors import ViewsError
 from turnlog_views.keys import identity_of, partition_of
 from turnlog_views.partitions import Partition
 from turnlog_views.wire import state_digest
@@ -149,7 +151,8 @@ class Refolding:
                     moved.append(identity)
         finally:
             if hold:
-                await self._writer.release(numbers)
+                with contextlib.suppress(ViewsError):  # it ends by itself
+                    await self._writer.release(numbers)
         await self._pace.passed(events, limited=True)
         return moved
 
