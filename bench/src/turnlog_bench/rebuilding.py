@@ -10,7 +10,7 @@ from turnlog_bench.process import MeasureFailed
 from turnlog_bench.scale import Scale
 from turnlog_bench.stack import Stack
 from turnlog_eventstore import AppendRequest
-from turnlog_projector.rebuild import rebuild
+from turnlog_projector.rebuild import RebuildOptions, rebuild
 from turnlog_views import ViewWriter
 
 REBUILD_LOG = "rebuild"
@@ -47,7 +47,9 @@ async def rebuilding(stack: Stack, scale: Scale) -> list[Figure]:
     pairs = []
     for _ in range(scale.rebuild_pairs):
         began = time.perf_counter()
-        report = await rebuild(stack.store, ViewWriter(stack.servers.redis_url, REBUILD_LOG))
+        report = await rebuild(
+            stack.store, ViewWriter(stack.servers.redis_url, REBUILD_LOG), options=RebuildOptions(keep_s=0)
+        )
         rebuilt_s = time.perf_counter() - began
         began, scanned = time.perf_counter(), 0
         async for batch in stack.store.scan(REBUILD_LOG, 0, PAGE_EVENTS):
