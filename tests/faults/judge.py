@@ -84,9 +84,10 @@ def window_of(done: "Injected") -> Window:
     felt_s = GRACE_S
     if recovery is not None and recovery.projector_s is not None and recovery.compressor_s is not None:
         felt_s = recovery.healed_s - done.healed_s + max(recovery.projector_s, recovery.compressor_s) + WHOLE_S
+    codes = OLDER_CODES if FENCED_ROW in fault.row else frozenset[str]()
     return Window(
-        fault.name, fault.row, done.began_s, done.entered_s, done.leaving_s, done.healed_s, fault.writes, fault.reads,
-        fault.warm_reads, min(felt_s, GRACE_S),
+        fault.name, fault.row, done.began_s, done.entered_s, done.leaving_s, done.healed_s,
+        writes=fault.writes, reads=fault.reads, warm_reads=fault.warm_reads, codes=codes, felt_s=min(felt_s, GRACE_S),
     )  # fmt: skip
 
 

@@ -34,7 +34,9 @@ async def _walk(names: list[str], every: int, offset: int, lanes: int) -> int:
     running = await start(folder / "data")
     try:
         async with walker(running, lanes) as walks:
-            print(f"{'scenario':<20} {'awaits':>7} {'crashes':>8} {'restarts':>9} {'violations':>11} {'missed':>7} {'s':>6}")
+            print(
+                f"{'scenario':<20} {'awaits':>7} {'crashes':>8} {'restarts':>9} {'violations':>11} {'missed':>7} {'s':>6}"
+            )
             for name in names:
                 reports.append(report := await walks.walk(name, every, offset))
                 _print(report, every)
@@ -47,7 +49,7 @@ async def _walk(names: list[str], every: int, offset: int, lanes: int) -> int:
 
 
 def _print(report: StepReport, every: int) -> None:
-    missed = f"{len(report.missed)}/{report.places}" if every == 1 else "-"
+    missed = f"{len(report.missed)}/{report.lines}" if every == 1 else "-"
     print(
         f"{report.scenario:<20} {report.awaits:>7} {report.crashes:>8} {report.restarts:>9} "
         f"{len(report.violations):>11} {missed:>7} {report.seconds:>6.1f}",

@@ -10,11 +10,12 @@ import orjson
 
 from faults.steps.ground import Ground
 from faults.steps.judging import answer_faults, events_of, log_faults, request_faults
+from turnlog_bus import Bus
 from turnlog_eventstore import Store
-from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
-from turnlog_ingest.relay import Fence
+from turnlog_ingest.log_writers import LogWriters
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.problems import Problem
+from turnlog_runtime.settings import IngestSettings
 
 _MANY = [{"role": "user", "content": f"part {n}", "agent_id": f"agent{n % 2}", "user_id": "ana"} for n in range(5)]
 REQUESTS: dict[str, list[str]] = {
@@ -39,7 +40,7 @@ class Appending:
 
     async def operate(self, ground: Ground) -> None:
         """All requests, the first ones at once; a client that sends again sends the same."""
-        async with ground.store() as store, _writing(store, ground.log) as writes:
+        async with ground.store() as store, ground.bus() as bus, _writing(store, bus, ground.log) as writes:
             sender = _Sender(ground, writes)
             await asyncio.gather(
                 sender.turns("one", "a", _turn("My flight is on Friday.", agent_id="ann", user_id="u1")),
@@ -80,14 +81,15 @@ class Appending:
 
 
 @asynccontextmanager
-async def _writing(store: Store, log: str) -> AsyncIterator[Writes]:
-    commit = GroupCommit(store, log, GroupCommitSettings(), lambda requests, results: None)
-    committing = asyncio.create_task(commit.run())
+async def _writing(store: Store, bus: Bus, log: str) -> AsyncIterator[Writes]:
+    """The write API's objects for this one log; nobody relays it."""
+    settings = IngestSettings(log=log)
+    writers = LogWriters(store, bus, settings, asyncio.Event())
+    writers.open(log)
     try:
-        yield Writes(commit, store, Fence())
+        yield Writes(writers, store, settings.deadline_s)
     finally:
-        commit.close()
-        await committing
+        await writers.close()
 
 
 class _Sender:

@@ -102,9 +102,7 @@ class Retracted(Compressing):
         await self.operate_plain(ground)
         async with ground.store() as store:
             body = TurnsRetracted(7, 7).to_json()
-            await store.append(
-                ground.log, [request(mark(ground.tenant, ASKED, ev.TURNS_RETRACTED, "retract/7", body))]
-            )
+            await store.append(ground.log, [request(mark(ground.tenant, ASKED, ev.TURNS_RETRACTED, "retract/7", body))])
 
     async def operate_plain(self, ground: Ground) -> None:
         """The compression before the retraction."""

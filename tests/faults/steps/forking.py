@@ -121,11 +121,11 @@ def _child(job: Job, write_end: int) -> None:
 
 
 async def _crash(job: Job, tell: Callable[[str, Any], None]) -> None:
-    """Prepare, then do the operation with the killer armed. Without `kill_at` the places are told instead."""
+    """Prepare, then do the operation with the killer armed; the places are told when it was not to kill."""
     ground, play = _ground(job, tell), scenario(job["scenario"])
     await ground.make_log()
     await play.prepare(ground)
-    killer = Killer(job["kill_at"], lambda place: tell("place", place))
+    killer = Killer(job["kill_at"], lambda place: tell("place", place), job.get("kill_line"))
     loop = asyncio.get_running_loop()
     killer.install(loop)
     await loop.create_task(play.operate(ground))

@@ -19,10 +19,11 @@ _exempt: ContextVar[bool] = ContextVar("exempt_from_the_killer", default=False)
 
 
 class Killer:
-    """Counts the crash points of an event loop's tasks and kills at one of them. `told` hears of the place first."""
+    """Counts the crash points of an event loop's tasks and kills at one of them: at the N-th, or wherever a certain line
+    (see `line_of`) is first reached. With neither, the places are noted. `told` hears of the place first."""
 
-    def __init__(self, kill_at: int | None, told: Callable[[str], None]) -> None:
-        self._kill_at, self._told = kill_at, told
+    def __init__(self, kill_at: int | None, told: Callable[[str], None], kill_line: str | None = None) -> None:
+        self._kill_at, self._told, self._kill_line = kill_at, told, kill_line
         self.places: list[str] = []
         self.reached = 0
 
@@ -39,11 +40,13 @@ class Killer:
     def at(self, moment: str, coroutine: Any) -> None:
         """A crash point is reached."""
         self.reached += 1
-        if self._kill_at is None:
-            self.places.append(f"{moment} {place_of(coroutine)}")
-        elif self.reached == self._kill_at:
-            self._told(f"{moment} {place_of(coroutine)}")
+        if self._kill_at is not None and self.reached != self._kill_at:
+            return
+        place = f"{moment} {place_of(coroutine)}"
+        if self._kill_at is not None or line_of(place) == self._kill_line:
+            self._told(place)
             os.kill(os.getpid(), signal.SIGKILL)
+        self.places.append(place)
 
 
 class _Counted(Coroutine[Any, Any, Any]):
@@ -97,6 +100,12 @@ def place_of(coroutine: Any) -> str:
             found = f"{'/'.join(name.split('/')[-2:])}:{frame.f_lineno}"
         coroutine = _first(coroutine, "cr_await", "ag_await", "gi_yieldfrom")
     return f"{found or 'elsewhere'} in {task}"
+
+
+def line_of(place: str) -> str:
+    """The moment and the line of a place, whichever task it was (where no line is ours: the task)."""
+    line, _, _ = place.partition(" in ")
+    return place if line.endswith("elsewhere") else line
 
 
 def _first(thing: Any, *names: str) -> Any:

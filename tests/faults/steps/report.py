@@ -18,14 +18,15 @@ class Violation:
 @dataclass(slots=True)
 class StepReport:
     """Counts of one walk. `awaits` is how many awaits the shortest undisturbed run had, each with two crash
-    points; `crashes` how many processes were killed, `restarts` how many did the work again and were checked. `places` are the lines
-    at which undisturbed runs awaited, `missed` those at which none was killed (with every point walked: none)."""
+    points; `crashes` how many processes were killed, `restarts` how many did the work again and were checked. `lines` is how
+    many lines undisturbed runs awaited at, suspended and resumed counted apart; `missed` are those at which none was
+    killed (none, when every point was walked)."""
 
     scenario: str
     awaits: int = 0
     crashes: int = 0
     restarts: int = 0
-    places: int = 0
+    lines: int = 0
     missed: tuple[str, ...] = ()
     seconds: float = 0.0
     violations: list[Violation] = field(default_factory=list)

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
@@ -15,13 +14,14 @@ import asyncpg
 
 from faults.steps.forks import ForkServer, Outcome, fork_server
 from faults.steps.ground import Addresses
+from faults.steps.killer import line_of
 from faults.steps.report import StepReport, Violation
 from turnlog_migrations import migrate
 
 ENDS_IN_A_ROW = 4
 """So many runs that reach their end without a crash, one after the other, end a walk: scheduling varies a little."""
 TRACES = 2
-MORE_TRIES = 6
+LINE_TRIES = 3
 FIRST_REDIS_DATABASE = 8
 VIOLATIONS_MAX = 20
 
@@ -73,8 +73,7 @@ class _Walk:
         self._points = itertools.count(offset + 1, every)
         self._every = every
         self._ends = 0
-        self._tried: Counter[int] = Counter()
-        self._places: dict[str, list[int]] = {}
+        self._lines: set[str] = set()
         self._crashed_at: set[str] = set()
         self._expected: Any = None
         self.report = StepReport(scenario)
@@ -86,8 +85,8 @@ class _Walk:
         await asyncio.gather(*(self._in_lane(number) for number in range(len(self._lanes))))
         if self._every == 1:
             await self._try_missed()
-        self.report.places = len(self._places)
-        self.report.missed = tuple(sorted(self._places.keys() - self._crashed_at))
+        self.report.lines = len(self._lines)
+        self.report.missed = tuple(sorted(self._lines - self._crashed_at))
         self.report.seconds = time.monotonic() - began
         return self.report
 
@@ -97,42 +96,41 @@ class _Walk:
             self._ends = self._ends + 1 if outcome.how == "ended" else 0
 
     async def _try_missed(self) -> None:
-        """Scheduling varies, so a place that all runs pass may have slipped between two points: go there again."""
-        for place in sorted(self._places.keys() - self._crashed_at):
-            at = self._places[place]
-            around = sorted({n + d for n in at[:3] for d in (0, -1, 1, -2, 2)}, key=lambda n: min(abs(n - a) for a in at))
-            for point in around[:MORE_TRIES]:
-                if place not in self._crashed_at and point > 0:
-                    await self._once(0, point)
+        """Scheduling varies, so a line that all runs pass may have slipped between two points: crash at that line."""
+        for line in sorted(self._lines - self._crashed_at):
+            for _ in range(LINE_TRIES):
+                if line not in self._crashed_at:
+                    await self._once(0, None, line)
 
-    async def _once(self, lane: int, point: int | None) -> Outcome:
-        """A crash at one point (or none), the restart, the checks."""
+    async def _once(self, lane: int, point: int | None, line: str | None = None) -> Outcome:
+        """A crash at one point, or at a line (or none), the restart, the checks."""
         job = {"scenario": self._scenario, "log": f"s-{uuid.uuid4().hex[:12]}"}
         addresses = replace(self._addresses, redis_url=_redis_of(self._addresses.redis_url, lane))
         job |= {"addresses": asdict(addresses)}
         server = self._lanes[lane]
-        crashed = await server.run(job | {"do": "crash", "kill_at": point})
+        crashed = await server.run(job | {"do": "crash", "kill_at": point, "kill_line": line})
         place = self._note(point, crashed)
         restarted = await server.run(job | {"do": "restart", "answers": crashed.answers})
         self.report.restarts += 1
         self._judge(point, place, crashed, "the operation")
         self._judge(point, place, restarted, "the restart")
         wrong = list(restarted.wrong)
-        if point is None and self._expected is None:
+        if crashed.how == "ended" and self._expected is None:
             self._expected = restarted.result
         elif restarted.result != self._expected and restarted.how == "ended":
-            wrong.append(f"what came of it is not what came of it without a crash: {_differing(restarted.result, self._expected)}")
+            wrong.append(
+                f"what came of it is not what came of it without a crash: {_differing(restarted.result, self._expected)}"
+            )
         self.report.violations += [Violation(point or 0, place, what) for what in wrong]
         return crashed
 
     def _note(self, point: int | None, crashed: Outcome) -> str:
         if crashed.how == "killed":
             self.report.crashes += 1
-            self._crashed_at.add(_line(crashed.place))
+            self._crashed_at.add(line_of(crashed.place))
             return crashed.place
         self.report.awaits = min(self.report.awaits or crashed.points, crashed.points // 2)
-        for number, place in enumerate(crashed.places, 1):
-            self._places.setdefault(_line(place), []).append(number)
+        self._lines |= {line_of(place) for place in crashed.places}
         return "no crash"
 
     def _judge(self, point: int | None, place: str, outcome: Outcome, what: str) -> None:
@@ -141,17 +139,13 @@ class _Walk:
             self.report.violations.append(Violation(point or 0, place, f"{what} {outcome.how}: {outcome.failed}"))
 
 
-def _line(place: str) -> str:
-    """The moment and the line, whichever task it was (where no line is ours: the task)."""
-    line, _, task = place.partition(" in ")
-    return place if line.endswith("elsewhere") else line
-
-
 def _differing(found: Any, expected: Any) -> str:
     if not (isinstance(found, dict) and isinstance(expected, dict)):
         return f"{found} instead of {expected}"
     names = sorted(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))
-    return ", ".join(f"{n} ({'other' if n in found and n in expected else 'added' if n in found else 'missing'})" for n in names)
+    return ", ".join(
+        f"{n} ({'other' if n in found and n in expected else 'added' if n in found else 'missing'})" for n in names
+    )
 
 
 def _with_path(dsn: str, database: str) -> str:
