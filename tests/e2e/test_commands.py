@@ -66,6 +66,22 @@ def test_rebuild_is_byte_identical_and_verify_is_green(loaded: System) -> None:
     assert json.loads(verified.stdout)["ok"] is True
 
 
+def test_rebuild_can_be_tried_taken_back_and_done_in_part(loaded: System) -> None:
+    dry = json.loads(loaded.run("rebuild", "--dry-run", "--json").stdout)
+    assert (dry["identical"], dry["switched"], dry["kept_generation"]) == (True, False, None)
+    done = json.loads(loaded.run("rebuild", "--rate", "0", "--keep", "600", "--json").stdout)
+    assert (done["switched"], done["keep_s"]) == (True, 600)
+    back = loaded.run("rebuild", "--rollback")
+    assert back.returncode == 0, back.stderr
+    assert f"back to generation {done['kept_generation']}" in back.stdout
+    part = json.loads(loaded.run("rebuild", "--from", str(done["position"] - 1), "--json").stdout)
+    assert (part["sessions"] > 0, part["differing"]) == (True, [])
+    for wrong in (("--projection", "sesions"), ("--dry-run", "--rollback")):
+        refused = loaded.run("rebuild", *wrong)
+        assert refused.returncode == 2
+        assert "sessions" in refused.stderr or "do not go together" in refused.stderr
+
+
 def test_doctor_finds_nothing_to_do(loaded: System) -> None:
     with loaded.client() as client:
         position = client.log()["position"]

@@ -11,6 +11,7 @@ import pytest
 
 from turnlog_runtime.asgi import Edge, Message, Receive, Scope, Send, read_body, respond
 from turnlog_runtime.deadlines import Deadlines, lift, limit_of
+from turnlog_runtime.lifecycle import serving
 from turnlog_runtime.problems import Problem
 
 LIMIT_S = 0.15
@@ -198,3 +199,21 @@ async def test_an_app_that_swallows_the_cancellation_leaves_its_task_usable() ->
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_over_a_real_connection_a_body_cut_short_is_a_408_and_the_end_of_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnlog_runtime.deadlines.BODY_S", LIMIT_S)
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, await read_body(scope, receive, 1000))
+
+    async with serving(edge(reads, seconds=10), "127.0.0.1", 0, 1.0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b'POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{"role"')
+        async with asyncio.timeout(5):
+            answer = await reader.read()  # to the end of the connection
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"request_timeout" in answer
