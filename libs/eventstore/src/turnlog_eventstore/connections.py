@@ -9,6 +9,7 @@ replaced is noticed before the first statement goes there.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -99,7 +100,9 @@ class Connections:
             yield connection
         finally:
             try:
-                await self._pool.release(connection)
+                # It can break just as it is given back: asyncpg has closed it then, and what was asked has its answer.
+                with contextlib.suppress(TimeoutError, *_FAILURES):
+                    await self._pool.release(connection)
             finally:
                 self._slots.release()
 
