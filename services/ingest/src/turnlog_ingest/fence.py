@@ -123,7 +123,7 @@ class FenceWatch:
     def __init__(self, store: Store, bus: Bus, log: str, fence: Fence, every_s: float = 1.0) -> None:
         self._store, self._bus, self._log_name, self._every_s = store, bus, log, every_s
         self._admitted = ""
-        self._meeting: set[asyncio.Task[Comparison | None]] = set()
+        self._meeting: set[asyncio.Task[Comparison]] = set()
         self._begun = self._applied = 0
         self.fence = fence
         self.stream: StreamName | None = None
@@ -155,11 +155,19 @@ class FenceWatch:
     async def _meet(self, epoch: str, left_s: float) -> None:
         if left_s <= 0:
             raise StoreUnavailable("nothing was stored: the deadline passed before PostgreSQL was compared")
-        looking = asyncio.create_task(self.look())  # a new one: one under way may have asked the server before
+        looking = asyncio.create_task(self.compare())  # a new one: one under way may have asked the server before
         self._meeting.add(looking)
-        looking.add_done_callback(self._meeting.discard)
+        looking.add_done_callback(self._met)
         await asyncio.wait({looking}, timeout=min(CHECK_S, left_s / 2))
+        error = looking.exception() if looking.done() and not looking.cancelled() else None
+        if isinstance(error, StoreError):  # only an absent NATS may go unasked
+            raise StoreUnavailable("nothing was stored: PostgreSQL could not be compared with the stream") from error
         self._admitted = epoch
+
+    def _met(self, looking: "asyncio.Task[Comparison]") -> None:
+        self._meeting.discard(looking)
+        if not looking.cancelled():
+            looking.exception()  # told to the append that waited for it, if one still does
 
     async def look(self) -> Comparison | None:
         """Compare once and set or lift the fence; None (and the fence as it was) when either server is away."""

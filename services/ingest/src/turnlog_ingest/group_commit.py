@@ -241,9 +241,7 @@ class GroupCommit:
             for waiting in batch:
                 _fail(waiting, error)
             return
-        except (
-            Exception
-        ) as error:  # the outermost loop of a log's commits: a defect must not end it for all that follow
+        except Exception as error:  # the outermost loop: a defect must not end the commits of all that follow
             _log.exception("commit_failed", log=self._log, cause=type(error).__name__)
             for waiting in batch:
                 _fail(waiting, OutcomeUnknown(f"the commit failed: {type(error).__name__}"))
