@@ -5,6 +5,7 @@ the same keys.
 """
 
 import asyncio
+import logging
 import random
 import time
 import traceback
@@ -105,7 +106,12 @@ class Compressor:
             raise error
         if isinstance(error, BaseExceptionGroup) and error.subgroup(IncarnationChanged):
             raise IncarnationChanged(f"log {self._follower.log} was replaced") from error
-        _log.error("compressor_failed", log=self._follower.log, **_named(error))
+        away = isinstance(error, StoreError) or (
+            isinstance(error, BaseExceptionGroup) and not error.split(StoreError)[1]
+        )
+        _log.log(
+            logging.WARNING if away else logging.ERROR, "compressor_failed", log=self._follower.log, **_named(error)
+        )
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopped}, timeout=self._limits.retry_s * random.uniform(0.5, 1.5))
         await _ended(stopped)
