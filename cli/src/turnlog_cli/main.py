@@ -5,16 +5,15 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from turnlog_cli.log_commands import logs, tenants
 from turnlog_cli.options import AsJson, DataDir, Log, Url
-
-if TYPE_CHECKING:  # commands import what they need when they run: `turnlog --help` answers at once
-    from turnlog_cli.screen import Screen
-    from turnlog_runtime.settings import SharedSettings
+from turnlog_cli.options import folder as _folder
+from turnlog_cli.options import screen as _screen
+from turnlog_cli.options import settings_of_all as _settings
 
 app = typer.Typer(
     name="turnlog",
@@ -203,23 +202,7 @@ def _fitting(text: str) -> str:
     return "\n".join(lines)
 
 
-def _settings() -> "SharedSettings":
-    from turnlog_runtime.settings import SharedSettings, load
-
-    return load(SharedSettings)
-
-
-def _folder(data_dir: Path | None) -> Path:
-    return data_dir if data_dir is not None else Path(_settings().data_dir)
-
-
 def _api(url: str | None, data_dir: Path | None) -> str:
     from turnlog_cli.addresses import api_url
 
     return api_url(url, _folder(data_dir))
-
-
-def _screen(as_json: bool) -> "Screen":
-    from turnlog_cli.screen import Screen
-
-    return Screen(as_json=as_json)
