@@ -38,12 +38,15 @@ class Connection:
     async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Send a request and read its answer. Raises one of `BROKEN`."""
         status, found = await self.begin(method, target, headers, body)
-        if found.get("transfer-encoding") == "chunked":
-            data = b"".join([chunk async for chunk in self.chunks()])
-        else:
-            data = await self._reader.readexactly(int(found.get("content-length", 0)))
+        data = await self.rest(found)
         self.used_s = time.monotonic()
         return Answer(status, found, data)
+
+    async def rest(self, headers: Mapping[str, str]) -> bytes:
+        """The body of the answer whose head was read. Raises one of `BROKEN`."""
+        if headers.get("transfer-encoding") == "chunked":
+            return b"".join([chunk async for chunk in self.chunks()])
+        return await self._reader.readexactly(int(headers.get("content-length", 0)))
 
     async def begin(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""

@@ -46,15 +46,15 @@ async def judged(run: "Run", load: "Load", not_run: Mapping[str, str], unquiet: 
         findings += await final.verified(store, run.world.redis_url, logs, WriterSettings())
     findings += [Finding("harness", "load", text) for text in load.failed()]
     findings += [Finding("quiet", "after the run", unquiet)] if unquiet else []
-    findings += [Finding("outside", "no fault", c.told(run.zero_s)) for c in outside(windows, record.calls, excused)]
+    findings += [Finding("outside", "no fault", c.told()) for c in outside(windows, record.calls, excused)]
     for window, call in cold(windows, record.calls, excused):
-        findings.append(Finding("cold", window.name, f"not from the read models that stood: {call.told(run.zero_s)}"))
+        findings.append(Finding("cold", window.name, f"not from the read models that stood: {call.told()}"))
     moves = takeovers(run.watch.said, run.watch.changes)
     verdicts = [_verdict(run, number, windows, excused, moves) for number in range(len(windows))]
-    longest = {kind: c.told(run.zero_s) for kind, c in check_time.longest(record.calls, excused).items()}
+    longest = {kind: c.told() for kind, c in check_time.longest(record.calls, excused).items()}
     return Report(
         run.options.seed, run.options.seconds, run.options.names, _totals(run, log, findings), verdicts, dict(not_run),
-        findings, longest, run.zero_s,
+        findings, longest,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Subscriber:
                 path = f"/v1/sessions/{self.trace.session}/events"
                 status, found = await connection.begin("GET", path, headers)
                 if status != 200:
-                    body = b"".join([c async for c in connection.chunks()]) if "transfer-encoding" in found else b""
+                    body = await connection.rest(found)
                     outcome, code = (REFUSED if status in (503, 504) else WRONG), error_code(body)
             if status == 200 and connection is not None:
                 outcome, opened = ANSWERED, True

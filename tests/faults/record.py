@@ -7,7 +7,7 @@ seconds of this process's monotonic clock.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 import orjson
 
@@ -50,6 +50,9 @@ class Page(NamedTuple):
 class Call:
     """One call (one attempt of a request). `request` is shared by all attempts of the same request."""
 
+    zero_s: ClassVar[float] = 0.0
+    """When the run began, for `told`."""
+
     kind: str
     replica: str
     tenant: str
@@ -73,12 +76,12 @@ class Call:
         """How long the client waited."""
         return self.ended_s - self.started_s
 
-    def told(self, zero_s: float = 0.0) -> str:
+    def told(self) -> str:
         """One line for a person."""
         answer = f"{self.status} {self.code}".strip() if self.status else self.code or "no answer"
         page = f" at version {self.page.version} (min {self.page.min_version})" if self.page else ""
         return (
-            f"{self.started_s - zero_s:8.3f} s +{self.took_s:.3f} s  {self.kind} {self.replica} {self.session} "
+            f"{self.started_s - Call.zero_s:8.3f} s +{self.took_s:.3f} s  {self.kind} {self.replica} {self.session} "
             f"{self.request} attempt {self.attempt}: {self.outcome} ({answer}){page}"
         )
 

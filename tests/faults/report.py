@@ -81,7 +81,6 @@ class Report:
     not_run: Mapping[str, str]
     findings: Sequence[Finding]
     longest: Mapping[str, str]
-    zero_s: float
     reds: list[str] = field(default_factory=list)
 
     @property
@@ -114,7 +113,7 @@ class Report:
         for verdict in self.verdicts:
             name = verdict.window.name
             wrong = [*verdict.write.wrong[:SHOWN], *verdict.read.wrong[:SHOWN]]
-            out += [f"{name}: not allowed: {call.told(self.zero_s)}" for call in wrong]
+            out += [f"{name}: not allowed: {call.told()}" for call in wrong]
             out += [f"{name}: {text}" for text in _told_besides(verdict)]
         shown: Counter[str] = Counter()
         for finding in self.findings:
@@ -165,7 +164,7 @@ class Report:
                     "green": v.green,
                     "writes": dict(v.write.outcomes),
                     "reads": dict(v.read.outcomes),
-                    "longest": [c.told(self.zero_s) for c in (*v.write.longest.values(), *v.read.longest.values())],
+                    "longest": [c.told() for c in (*v.write.longest.values(), *v.read.longest.values())],
                     "projector": v.behind("projector")[1],
                     "compressor": v.behind("compressor")[1],
                     "exits": v.deaths,

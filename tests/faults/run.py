@@ -18,7 +18,7 @@ from faults.ground import Ground, Pace
 from faults.inject import FAULTS, Fault
 from faults.load import Load
 from faults.load_readers import read_task
-from faults.record import Record
+from faults.record import Call, Record
 from faults.recovery import Recovery, recover
 from faults.report import Report
 from faults.schedule import Step, steps
@@ -106,6 +106,7 @@ async def run(options: Options, folder: Path, say: Say = print) -> Report:
         ):
             ground = _ground(world, record, options)
             this = Run(options, world, ground, watch, say)
+            Call.zero_s = this.zero_s
             load = Load(ground)
             load.start()
             this.tell("load begins")

@@ -8,9 +8,9 @@ from conftest import RealServers
 from faults.steps.scenario import SCENARIOS
 from faults.steps.walking import Walker, walker
 
-SAMPLE = {"rebuild, live": 97}
+SAMPLE = {"rebuild, live": 197, "rebuild, roll back": 61}
 """Of one that is long, so many crash points are left out for each that is tried."""
-SAMPLE_ELSE = 23
+SAMPLE_ELSE = 37
 
 pytestmark = [pytest.mark.faults]
 

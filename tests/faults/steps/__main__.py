@@ -34,9 +34,7 @@ async def _walk(names: list[str], every: int, offset: int, lanes: int) -> int:
     running = await start(folder / "data")
     try:
         async with walker(running, lanes) as walks:
-            print(
-                f"{'scenario':<20} {'awaits':>7} {'crashes':>8} {'restarts':>9} {'violations':>11} {'missed':>7} {'s':>6}"
-            )
+            print(_row("scenario", "awaits", "crashes", "restarts", "violations", "missed", "s"), flush=True)
             for name in names:
                 reports.append(report := await walks.walk(name, every, offset))
                 _print(report, every)
@@ -48,13 +46,14 @@ async def _walk(names: list[str], every: int, offset: int, lanes: int) -> int:
     return 1 if red else 0
 
 
+def _row(name: str, *columns: object) -> str:
+    return f"{name:<20}" + "".join(f"{column:>11}" for column in columns)
+
+
 def _print(report: StepReport, every: int) -> None:
     missed = f"{len(report.missed)}/{report.lines}" if every == 1 else "-"
-    print(
-        f"{report.scenario:<20} {report.awaits:>7} {report.crashes:>8} {report.restarts:>9} "
-        f"{len(report.violations):>11} {missed:>7} {report.seconds:>6.1f}",
-        flush=True,
-    )
+    counts = (report.awaits, report.crashes, report.restarts, len(report.violations), missed, f"{report.seconds:.1f}")
+    print(_row(report.scenario, *counts), flush=True)
     for violation in report.violations:
         print(f"    {violation}")
     for place in report.missed if every == 1 else ():

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 
 from faults.steps.ground import Ground
 from faults.steps.judging import answer_faults, events_of, log_faults, request_faults
@@ -54,7 +55,7 @@ class Appending:
                 sender.turns("three", "a", {"turns": [_turn(f"part {n}") for n in range(3)]}),
                 sender.turns("expecting", "a", _turn("after all these"), if_match='"v4"'),
                 sender.retraction("retraction", "b", 2, 3),
-                sender.task("task", "c"),
+                sender.task("task", "a"),
                 sender.refused("other", "c", _turn("another body")),
             )
 
@@ -117,12 +118,9 @@ class _Sender:
     async def refused(self, name: str, session: str, body: Any) -> None:
         """The same id with another body."""
         headers = WriteHeaders(idempotency_key=name)
-        try:
+        with pytest.raises(Problem) as refusal:
             await self._writes.store_turns(self._tenant, session, orjson.dumps(body), headers)
-        except Problem as problem:
-            assert problem.code == "turn_id_conflict", problem.code
-        else:
-            raise AssertionError(f"{name} was stored with two bodies")
+        assert refusal.value.code == "turn_id_conflict"
 
     async def _note(self, name: str, call: Coroutine[Any, Any, bytes]) -> None:
         answer = orjson.loads(await call)

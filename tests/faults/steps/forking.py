@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -54,7 +55,7 @@ def _imported(name: str) -> str:
         return traceback.format_exc()[-TRACE_CHARS:]
     gc.collect()
     gc.freeze()
-    threads = len(os.listdir("/proc/self/task"))
+    threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads: a fork would lose them"
     return ""
 
@@ -112,7 +113,7 @@ def _child(job: Job, write_end: int) -> None:
     status = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        asyncio.run(_crash(job, tell) if job["do"] == "crash" else _restart(job, tell))
+        asyncio.run(_restart(job, tell) if job["do"] == "restart" else _crash(job, tell))
         status = 0
     except BaseException:
         tell("failed", traceback.format_exc()[-TRACE_CHARS:])
@@ -121,10 +122,12 @@ def _child(job: Job, write_end: int) -> None:
 
 
 async def _crash(job: Job, tell: Callable[[str, Any], None]) -> None:
-    """Prepare, then do the operation with the killer armed; the places are told when it was not to kill."""
+    """Prepare (`again`: nothing, an earlier process did), then do the operation with the killer armed; the places are
+    told when it was not to kill."""
     ground, play = _ground(job, tell), scenario(job["scenario"])
-    await ground.make_log()
-    await play.prepare(ground)
+    if job["do"] != "again":
+        await ground.make_log()
+        await play.prepare(ground)
     killer = Killer(job["kill_at"], lambda place: tell("place", place), job.get("kill_line"))
     loop = asyncio.get_running_loop()
     killer.install(loop)

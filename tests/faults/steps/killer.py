@@ -19,7 +19,7 @@ _exempt: ContextVar[bool] = ContextVar("exempt_from_the_killer", default=False)
 
 
 class Killer:
-    """Counts the crash points of an event loop's tasks and kills at one of them: at the N-th, or wherever a certain line
+    """Counts the crash points of an event loop's tasks and kills at one of them: at the N-th, or where a certain line
     (see `line_of`) is first reached. With neither, the places are noted. `told` hears of the place first."""
 
     def __init__(self, kill_at: int | None, told: Callable[[str], None], kill_line: str | None = None) -> None:

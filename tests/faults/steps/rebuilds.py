@@ -1,5 +1,5 @@
-"""A rebuild of the read models: begin, build, compare, switch, remove; on a log that stands still and on one that moves,
-and the way back to the generation before."""
+"""A rebuild of the read models: begin, build, compare, switch, remove; on a log that stands still and on one that
+moves; and the way back to the generation before."""
 
 import asyncio
 from dataclasses import replace

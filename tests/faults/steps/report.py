@@ -17,8 +17,8 @@ class Violation:
 
 @dataclass(slots=True)
 class StepReport:
-    """Counts of one walk. `awaits` is how many awaits the shortest undisturbed run had, each with two crash
-    points; `crashes` how many processes were killed, `restarts` how many did the work again and were checked. `lines` is how
+    """Counts of one walk. `awaits` is how many awaits the shortest undisturbed run had, each with two crash points;
+    `crashes` how many processes were killed, `restarts` how many did the work again and were checked. `lines` is how
     many lines undisturbed runs awaited at, suspended and resumed counted apart; `missed` are those at which none was
     killed (none, when every point was walked)."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -19,9 +20,13 @@ from faults.steps.report import StepReport, Violation
 from turnlog_migrations import migrate
 
 ENDS_IN_A_ROW = 4
-"""So many runs that reach their end without a crash, one after the other, end a walk: scheduling varies a little."""
+"""So many runs that reach their end without a crash, one after the other, end a walk of all points: scheduling varies a
+little. A sample ends with the first."""
 TRACES = 2
+"""Undisturbed runs before a walk of all points (a sample: one)."""
 LINE_TRIES = 3
+PAIRS = 24
+"""Crashes followed by a crash of the repeat, in a walk of all points."""
 FIRST_REDIS_DATABASE = 8
 VIOLATIONS_MAX = 20
 
@@ -80,18 +85,20 @@ class _Walk:
 
     async def run(self) -> StepReport:
         began = time.monotonic()
-        for lane in range(TRACES):
+        for lane in range(TRACES if self._every == 1 else 1):
             await self._once(lane % len(self._lanes), None)
         await asyncio.gather(*(self._in_lane(number) for number in range(len(self._lanes))))
         if self._every == 1:
             await self._try_missed()
+            await self._crash_twice()
         self.report.lines = len(self._lines)
         self.report.missed = tuple(sorted(self._lines - self._crashed_at))
         self.report.seconds = time.monotonic() - began
         return self.report
 
     async def _in_lane(self, lane: int) -> None:
-        while self._ends < ENDS_IN_A_ROW and len(self.report.violations) < VIOLATIONS_MAX:
+        enough = ENDS_IN_A_ROW if self._every == 1 else 1
+        while self._ends < enough and len(self.report.violations) < VIOLATIONS_MAX:
             outcome = await self._once(lane, next(self._points))
             self._ends = self._ends + 1 if outcome.how == "ended" else 0
 
@@ -102,15 +109,28 @@ class _Walk:
                 if line not in self._crashed_at:
                     await self._once(0, None, line)
 
-    async def _once(self, lane: int, point: int | None, line: str | None = None) -> Outcome:
-        """A crash at one point, or at a line (or none), the restart, the checks."""
+    async def _crash_twice(self) -> None:
+        """Crash, and crash again while that is being made good: pairs of points, the same in every walk."""
+        rng = random.Random(self._scenario)
+        for number in range(PAIRS):
+            first, second = (rng.randint(1, 2 * self.report.awaits) for _ in range(2))
+            await self._once(number % len(self._lanes), first, again=second)
+
+    async def _once(self, lane: int, point: int | None, line: str | None = None, again: int | None = None) -> Outcome:
+        """A crash at one point, or at a line (or none), perhaps another one `again`; the restart, the checks."""
         job = {"scenario": self._scenario, "log": f"s-{uuid.uuid4().hex[:12]}"}
         addresses = replace(self._addresses, redis_url=_redis_of(self._addresses.redis_url, lane))
         job |= {"addresses": asdict(addresses)}
         server = self._lanes[lane]
         crashed = await server.run(job | {"do": "crash", "kill_at": point, "kill_line": line})
         place = self._note(point, crashed)
-        restarted = await server.run(job | {"do": "restart", "answers": crashed.answers})
+        answers = crashed.answers
+        if again is not None:
+            repeated = await server.run(job | {"do": "again", "kill_at": again, "answers": answers})
+            place = f"{place}, then {self._note(again, repeated)}"
+            self._judge(point, place, repeated, "the repeat")
+            answers = answers | repeated.answers
+        restarted = await server.run(job | {"do": "restart", "answers": answers})
         self.report.restarts += 1
         self._judge(point, place, crashed, "the operation")
         self._judge(point, place, restarted, "the restart")
@@ -118,9 +138,7 @@ class _Walk:
         if crashed.how == "ended" and self._expected is None:
             self._expected = restarted.result
         elif restarted.result != self._expected and restarted.how == "ended":
-            wrong.append(
-                f"what came of it is not what came of it without a crash: {_differing(restarted.result, self._expected)}"
-            )
+            wrong.append(f"without a crash something else came of it: {_differing(restarted.result, self._expected)}")
         self.report.violations += [Violation(point or 0, place, what) for what in wrong]
         return crashed
 
@@ -129,12 +147,13 @@ class _Walk:
             self.report.crashes += 1
             self._crashed_at.add(line_of(crashed.place))
             return crashed.place
-        self.report.awaits = min(self.report.awaits or crashed.points, crashed.points // 2)
+        if crashed.places:
+            self.report.awaits = min(self.report.awaits or crashed.points, crashed.points // 2)
         self._lines |= {line_of(place) for place in crashed.places}
         return "no crash"
 
     def _judge(self, point: int | None, place: str, outcome: Outcome, what: str) -> None:
-        expected = ("killed", "ended") if what == "the operation" else ("ended",)
+        expected = ("ended",) if what == "the restart" else ("killed", "ended")
         if outcome.how not in expected or outcome.failed:
             self.report.violations.append(Violation(point or 0, place, f"{what} {outcome.how}: {outcome.failed}"))
 
