@@ -23,6 +23,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "sessions_of_agent": (("t", 100, 20, "a", None), "session_agents_newest"),
     "sessions_of_user": (("t", 100, 20, "u"), "session_users_newest"),
     "session": (("t", "s"), "sessions_pkey"),
+    "tenant_log": (("t",), "tenants_pkey"),
 }
 
 
@@ -54,7 +55,9 @@ async def fill(dsn: str) -> None:
 @pytest.mark.parametrize("name", HOT)
 async def test_hot_query_uses_its_index(planner: Any, name: str) -> None:
     arguments, index = HOT[name]
-    await planner.execute("set enable_seqscan = off" if name in ("session", "head") else "reset enable_seqscan")
+    await planner.execute(
+        "set enable_seqscan = off" if name in ("session", "head", "tenant_log") else "reset enable_seqscan"
+    )
     prepared = await planner.prepare(statement(name))
     plan = (await prepared.explain(*arguments))[0]["Plan"]
     found = nodes(plan)
@@ -63,3 +66,10 @@ async def test_hot_query_uses_its_index(planner: Any, name: str) -> None:
     assert index in used, json.dumps(plan, indent=1)
     assert "Sort" not in kinds, json.dumps(plan, indent=1)
     assert not any(n["Node Type"] == "Seq Scan" and n["Relation Name"] == "events" for n in found), plan
+
+
+async def test_the_appends_look_for_tenants_of_other_logs_is_an_index_scan(planner: Any) -> None:
+    await planner.execute("set enable_seqscan = off")  # as the function sets it
+    look = "select exists (select from turnlog.tenants t where t.tenant = any ($1::text[]) and t.log <> $2::text)"
+    plan = (await (await planner.prepare(look)).explain(["t", "u"], "main"))[0]["Plan"]
+    assert [n.get("Index Name") for n in nodes(plan) if "Relation Name" in n] == ["tenants_pkey"], plan

@@ -136,6 +136,21 @@ async def test_a_failure_of_the_store_reaches_every_request_of_the_batch(
     assert [type(r) for r in results] == [type(error)] * 3
 
 
+async def test_a_defect_in_a_commit_leaves_its_outcome_unknown_and_ends_nothing_that_follows(
+    gate: Gate, start: Start
+) -> None:
+    commit = start()
+    first = commit.submit(request(turn("t", "s1")))
+    _, _, answer = await gate.take()
+    answer.set_exception(RuntimeError("a connection in no known state"))
+    with pytest.raises(OutcomeUnknown):
+        await first
+    second = commit.submit(request(turn("t", "s2")))
+    requests, _, answer = await gate.take()
+    answer.set_result(stored(requests))
+    assert isinstance(await second, Stored)
+
+
 async def test_when_the_function_raises_requests_are_tried_singly_and_only_the_bad_one_fails(
     gate: Gate, start: Start
 ) -> None:
