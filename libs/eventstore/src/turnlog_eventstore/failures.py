@@ -11,6 +11,7 @@ from turnlog_eventstore.errors import DiskFull, OutcomeUnknown, SchemaMissing, S
 
 CONNECTION_ERRORS = (
     OSError,
+    RuntimeError,  # uvloop's word for writing to a connection that was reset
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
