@@ -26,6 +26,8 @@ from turnlog_events.event import Event
 
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NOT_FOUND = 10059
+BROKEN = (OSError, TimeoutError, RuntimeError, nats.errors.Error)
+"""What a connection that broke shows as; RuntimeError is uvloop's word for writing to one that was reset."""
 CLOSE_S = 2.0
 T = TypeVar("T")
 
@@ -107,7 +109,7 @@ class Bus:
             if not done:
                 raise TimeoutError
             connecting.result()
-        except (OSError, TimeoutError, nats.errors.Error) as error:
+        except BROKEN as error:
             await _give_up(client, connecting)
             raise BusUnavailable(f"NATS cannot be reached: {type(error).__name__}") from error
         except asyncio.CancelledError:
@@ -222,7 +224,7 @@ class Bus:
             raise StreamMissing("no stream listens") from error
         except nats.js.errors.APIError as error:
             raise BusError(f"JetStream refused: {error.err_code} {error.description}") from error
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+        except BROKEN as error:
             raise BusUnavailable(f"NATS did not answer: {type(error).__name__}") from error
 
 
