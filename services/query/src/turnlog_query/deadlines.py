@@ -2,10 +2,11 @@
 
 from turnlog_query.errors import deadline_exceeded
 from turnlog_query.limits import Limits
+from turnlog_query.params import WAIT_MS_DEFAULT
 from turnlog_runtime.asgi import Scope
 from turnlog_runtime.deadlines import Deadlines
 
-_WAIT = b"wait_ms="
+_WAIT, _MIN_VERSION = b"wait_ms=", b"min_version="
 
 
 def read_deadlines(limits: Limits) -> Deadlines:
@@ -13,7 +14,9 @@ def read_deadlines(limits: Limits) -> Deadlines:
 
     def seconds(scope: Scope) -> float:
         query: bytes = scope["query_string"]
-        return limits.read_s + (min(asked_wait_s(query), limits.wait_max_s) if _WAIT in query else 0.0)
+        if _WAIT in query:
+            return limits.read_s + min(asked_wait_s(query), limits.wait_max_s)
+        return limits.read_s + (min(WAIT_MS_DEFAULT / 1000, limits.wait_max_s) if _MIN_VERSION in query else 0.0)
 
     return Deadlines(seconds, lambda scope: deadline_exceeded())
 
