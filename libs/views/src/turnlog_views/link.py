@@ -16,6 +16,8 @@ from redis.exceptions import RedisError, ResponseError
 from turnlog_views.errors import ViewsRefused, ViewsUnavailable
 from turnlog_views.functions import library
 
+BROKEN = (OSError, RedisError, TimeoutError, RuntimeError)
+"""What a connection that broke shows as; RuntimeError is uvloop's word for writing to one that was reset."""
 CHUNK_BYTES = 1 << 20
 """Replies are awaited after about so many bytes: the server's output never waits for our input to end."""
 
@@ -60,7 +62,7 @@ class Link:
                     self._connection = None
                     await connection.disconnect(nowait=True)
                     raise
-        except (OSError, RedisError, TimeoutError, ViewsRefused) as error:
+        except (*BROKEN, ViewsRefused) as error:
             raise ViewsUnavailable(f"cannot use the Redis server: {error}") from error
 
     async def _greet(self) -> str:
@@ -88,7 +90,7 @@ class Link:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(connection, packed)
-        except (OSError, RedisError, TimeoutError) as error:
+        except BROKEN as error:
             await self.close()
             raise ViewsUnavailable(f"the Redis server failed: {error or 'time-out'}") from error
         except BaseException:
