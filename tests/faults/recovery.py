@@ -5,6 +5,7 @@ compressor when a compression asked for has ended.
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 
@@ -27,9 +28,14 @@ class Recovery:
     compressor_s: float | None = None
 
 
+class _GivenUp(Exception):
+    """The run ended before."""
+
+
 async def recover(ground: Ground, recovery: Recovery, name: str) -> None:
-    """Probe until both are whole again."""
-    await asyncio.gather(_projector(ground, recovery, name), _compressor(ground, recovery, name))
+    """Probe until both are whole again, or the run ends."""
+    with contextlib.suppress(_GivenUp):
+        await asyncio.gather(_projector(ground, recovery, name), _compressor(ground, recovery, name))
 
 
 async def _projector(ground: Ground, recovery: Recovery, name: str) -> None:
@@ -52,7 +58,7 @@ async def _shown(ground: Ground, tenant: str, session: str, name: str) -> None:
             if seen.page is not None and seen.page.version >= call.placed[0].version and seen.code == FROM_REDIS:
                 break
             if ground.give_up.is_set():
-                raise TimeoutError
+                raise _GivenUp
             await asyncio.sleep(LOOK_S)
 
 
@@ -75,6 +81,6 @@ async def _compressed(ground: Ground, tenant: str, name: str) -> None:
     reader = ground.client(tenant, ground.query, f"{name}.squeezer.reader")
     while task is not None and not task.state:
         if ground.give_up.is_set():
-            raise TimeoutError
+            raise _GivenUp
         await asyncio.sleep(LOOK_S)
         await read_task(reader, task)

@@ -141,10 +141,9 @@ async def _crash(job: Job, tell: Callable[[str, Any], None]) -> None:
 async def _restart(job: Job, tell: Callable[[str, Any], None]) -> None:
     """Check what the crash left, do the operation again to its end, check that."""
     ground, play = _ground(job, tell), scenario(job["scenario"])
-    wrong = [f"after the crash: {what}" for what in await play.after_crash(ground)]
+    tell("wrong", [f"after the crash: {what}" for what in await play.after_crash(ground)])
     await play.operate(ground)
-    wrong += [f"at the end: {what}" for what in await play.at_end(ground)]
-    tell("wrong", wrong)
+    tell("wrong", [f"at the end: {what}" for what in await play.at_end(ground)])
 
 
 def _ground(job: Job, tell: Callable[[str, Any], None]) -> Ground:

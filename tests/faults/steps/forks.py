@@ -48,6 +48,8 @@ class ForkServer:
         for kind, fact in answer["facts"]:
             if kind == "answer":
                 outcome.answers[fact[0]] = fact[1]
+            elif kind == "wrong":
+                outcome.wrong += fact
             else:
                 setattr(outcome, kind, fact)
         return outcome

@@ -19,6 +19,10 @@ POLL_S = 0.01
 _LEADERSHIP = {"retry_s": 0.02, "spread_s": 0.1}
 
 
+class NeverHeld(Exception):
+    """The operation did not come to its end in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Of the servers: a database that is the walk's own, and a Redis database that is the lane's own."""
@@ -79,10 +83,13 @@ class Ground:
 
     async def until(self, holds: Callable[[Store], Awaitable[bool]]) -> None:
         """Wait until something holds, seen from outside: what looks is no part of the operation, so its awaits are no
-        crash points. Raises TimeoutError after `WAIT_S`."""
+        crash points. Raises `NeverHeld` after `WAIT_S`."""
         with exempt():
             looking = asyncio.create_task(self._look(holds))
-        await looking
+        try:
+            await looking
+        except TimeoutError:
+            raise NeverHeld(f"after {WAIT_S} s the work is not done: {holds.__qualname__}") from None
 
     async def _look(self, holds: Callable[[Store], Awaitable[bool]]) -> None:
         async with self.store() as store, asyncio.timeout(WAIT_S):

@@ -62,6 +62,8 @@ def projector_of(ground: Ground, store: Store, bus: Bus | None = None) -> Projec
 
 class _Projecting:
     from_bus: ClassVar[bool] = False
+    parts_readable: ClassVar[int] = 2
+    """A partition may be read only when it has at least so many parts of the conversation."""
 
     async def prepare(self, ground: Ground) -> None:
         """A log of both parts, nothing projected."""
@@ -75,9 +77,17 @@ class _Projecting:
             await project(ground, store, bus)
 
     async def after_crash(self, ground: Ground) -> list[str]:
-        """What is readable is what the log says up to its checkpoint."""
+        """What is there is what the log says up to its checkpoint, and nothing is readable that lacks what it once
+        had: readers would take a part for the whole."""
+        least = sum(len(list(conversation(ground.tenant, part))) for part in range(self.parts_readable))
+        writer = ViewWriter(ground.addresses.redis_url, ground.log, WINDOW)
         async with ground.store() as store:
-            return await view_faults(ground, store, complete=False)
+            head = await store.head(ground.log)
+            await writer.open(head.incarnation, head.epoch)
+            early = [p for p in await writer.partitions() if writer.readable(p) and p.checkpoint < least]
+            await writer.close()
+            wrong = [f"partition {p.number} can be read at {p.checkpoint}, before {least}" for p in early]
+            return wrong + await view_faults(ground, store, complete=False)
 
     async def at_end(self, ground: Ground) -> list[str]:
         """All read models are complete and what the log says."""
@@ -92,6 +102,8 @@ class Empty(_Projecting):
 
 class Replay(_Projecting):
     """Redis has the first part; of some partitions it lost the checkpoint, of others the sessions."""
+
+    parts_readable = 1
 
     async def prepare(self, ground: Ground) -> None:
         async with ground.store() as store:
