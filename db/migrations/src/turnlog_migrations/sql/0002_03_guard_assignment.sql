@@ -1,10 +1,12 @@
 -- A tenant's assignment can change only while it has no event: a tenant lives in exactly one log.
 --
 -- No log can be created meanwhile, and the append locks of all logs are taken in the order of their names, so that no
--- event of the tenant is on its way. Under READ COMMITTED the look after the locks sees all that their holders committed.
+-- event of the tenant is on its way. One that does not come soon ends the try: those held stop the writes of their logs.
+-- Under READ COMMITTED the look after the locks sees all that their holders committed.
 create function turnlog.guard_assignment() returns trigger
 language plpgsql volatile
 set search_path = pg_catalog, turnlog
+set lock_timeout = '3s'
 as $$
 declare
     moved text := case when tg_op = 'DELETE' then old.tenant else new.tenant end;
