@@ -3,7 +3,7 @@
 from turnlog_eventstore.administration import Administration
 from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored, newly_stored
 from turnlog_eventstore.connections import StoreSettings
-from turnlog_eventstore.each_log import each_log
+from turnlog_eventstore.each_log import each_log, kept_running
 from turnlog_eventstore.errors import (
     DiskFull,
     NotAllowed,
@@ -42,5 +42,6 @@ __all__ = [
     "TenantLogs",
     "UnknownLog",
     "each_log",
+    "kept_running",
     "newly_stored",
 ]

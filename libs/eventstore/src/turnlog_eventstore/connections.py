@@ -20,7 +20,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from turnlog_eventstore.errors import StoreUnavailable
-from turnlog_eventstore.failures import CONNECTION_ERRORS, brief, not_connected, read_failure, write_failure
+from turnlog_eventstore.failures import CONNECTION_ERRORS, not_connected, read_failure, write_failure
 from turnlog_eventstore.statements import statement
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
@@ -221,4 +221,4 @@ async def _keep_session(_: Connection) -> None:
     """Instead of asyncpg's RESET ALL round trip at each release: no query of ours changes the session."""
 
 
-__all__ = ["Admit", "Connection", "Connections", "StoreSettings", "brief", "epoch_of", "within"]
+__all__ = ["Admit", "Connection", "Connections", "StoreSettings", "epoch_of", "within"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,7 +35,7 @@ async def each_log(
             found = await _names(store)
             for log in found or ():
                 if log not in runs and (not only or log in only):
-                    runs[log] = tasks.create_task(_kept_running(log, run, stop))
+                    runs[log] = tasks.create_task(kept_running(log, run, stop))
             await passed(stop, look_s if found is not None else AWAY_S)
         if runs:
             _, late = await asyncio.wait(runs.values(), timeout=end_s)
@@ -51,13 +52,18 @@ async def _names(store: Store) -> list[str] | None:
         return None
 
 
-async def _kept_running(log: str, run: Run, stop: asyncio.Event) -> None:
+async def kept_running(log: str, run: Run, stop: asyncio.Event) -> None:
+    """Run `run(log)` until it returns, or until `stop` is set; one that fails is begun again after a pause, which grows
+    from failure to failure unless much time lies between them."""
     pause_s = AGAIN_S
     while not stop.is_set():
+        began = time.monotonic()
         try:
             await run(log)
             return
         except Exception as error:  # the outermost loop of a log's worker: whatever it was, begin again
+            if time.monotonic() - began > AGAIN_MAX_S:
+                pause_s = AGAIN_S
             _log.warning("log_worker_failed", log=log, cause=type(error).__name__, detail=str(error), pause_s=pause_s)
         await passed(stop, pause_s * random.uniform(0.5, 1.0))
         pause_s = min(pause_s * 2, AGAIN_MAX_S)

@@ -148,6 +148,8 @@ class Leaderships:
             candidacy = self._candidacies.get(name)
             if candidacy is None or not await session.try_lock(name):
                 continue
+            if session.connection.is_closed():  # given up just now, as it was too slow: the lock is gone with it
+                return
             if self._candidacies.get(name) is candidacy:  # else it left meanwhile, and the next round lets go
                 candidacy.granted.set()
         for name in due.give_up:

@@ -2,12 +2,16 @@
 
 Names of one kind (what stands before the '/') are shared out: each replica leads at most its fair share, which is the
 names it contends for divided by the replicas that are there. A name that nobody took for a lease goes to whoever asks
-first, so that nothing is left without a leader; one is given up only for a replica that would take it.
+first, so that nothing is left without a leader; one is given up only for a replica that would take it. Pieces of work
+that end by themselves (`WHOLE_KINDS`) are not shared out: whoever is first does them, to their end.
 """
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+
+WHOLE_KINDS = frozenset({"rebuild"})
+"""What is taken whenever it is free and never asked back: half of the work would be lost, and it ends anyhow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ def moves(me: int, standings: Sequence[Standing], leaving: Collection[str], leas
     """What `me` does about the names of one kind that it contends for or holds. `leaving`: asked to give up already."""
     mine = [s for s in standings if s.holder == me and s.name not in leaving]
     free = [s for s in standings if s.holder is None]
+    if all(kind_of(s.name) in WHOLE_KINDS for s in standings):
+        return Moves(take=tuple(s.name for s in free))
     spare = len(mine) - _share(me, me, standings)
     if spare < 0:
         return Moves(take=tuple(s.name for s in free[:-spare]))

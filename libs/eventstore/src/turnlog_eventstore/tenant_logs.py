@@ -1,7 +1,9 @@
 """Which log a tenant lives in, from a bounded cache that asks PostgreSQL when it does not know.
 
 A tenant with a session can never move, so its log is known for good. Until then it may still be assigned to another
-log, so what is known of it is asked again after a few seconds; the append has the last word (`wrong_log`).
+log, so what is known of it is asked again after a few seconds; the append has the last word (`wrong_log`). Another
+PostgreSQL (`epoch`) may be one restored to before an assignment, where the append has nothing to refuse by: all is
+asked anew there.
 """
 
 import math
@@ -23,6 +25,7 @@ class TenantLogs:
         """`default_log` is where tenants without an assignment live."""
         self._store, self._default_log, self._known_max = store, default_log, known_max
         self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        store.on_epoch(lambda _: self._known.clear())
 
     def known(self, tenant: str) -> str | None:
         """The tenant's log if it is known without asking; else None."""
@@ -34,6 +37,7 @@ class TenantLogs:
         found = self._known.get(tenant)
         if found is not None and found[1] > time.monotonic():
             return found[0]
+        epoch = self._store.epoch
         try:
             assigned, settled = await self._store.tenant_log(tenant, RECHECK_DEADLINE_S if found is not None else None)
         except StoreError:
@@ -41,6 +45,7 @@ class TenantLogs:
                 raise
             assigned, settled = found[0], False
         log = assigned or self._default_log
+        settled = settled and self._store.epoch == epoch  # else the answer may be of the server before
         self._known[tenant] = (log, math.inf if settled else time.monotonic() + UNSETTLED_S)
         self._known.move_to_end(tenant)
         while len(self._known) > self._known_max:
