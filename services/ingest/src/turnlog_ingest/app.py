@@ -19,14 +19,12 @@ from turnlog_ingest.answers import outcome_unknown, write_problem
 from turnlog_ingest.bulk import load
 from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
-from turnlog_runtime.asgi import JSON, App, Edge, Receive, Scope, Send, header, read_body, respond
+from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send, read_body, respond
 from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
 from turnlog_runtime.tenants import tenant_of, with_tenants
 
-SESSIONS = "/v1/sessions/"
-TURNS = "/turns"
 BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
 SPARE_S = 0.3
@@ -158,6 +156,3 @@ def _plain_errors(app: FastAPI) -> None:
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
-
-
-__all__ = ["JSON", "create_app", "documented", "header"]

@@ -24,7 +24,8 @@ from turnlog_eventstore.waiting import passed
 FENCED = Gauge(
     "turnlog_log_fenced", "1 while the stream holds what PostgreSQL does not, and writes are refused", ["log"]
 )
-CHECK_S = 1.0
+NATS_S = 0.5
+"""How long a first append waits for each of the two answers of NATS that a comparison takes."""
 LOOKS = 3
 DEADLINE_S = 5.0
 _log = structlog.get_logger()
@@ -76,8 +77,11 @@ class Comparison:
     difference: str | None
 
 
-async def compare(store: Store, bus: Bus, log: str, incarnation: str | None = None) -> Comparison:
-    """Hold the end of the log's stream to PostgreSQL. Raises `BusError` or `StoreError`.
+async def compare(
+    store: Store, bus: Bus, log: str, incarnation: str | None = None, nats_s: float | None = None
+) -> Comparison:
+    """Hold the end of the log's stream to PostgreSQL. Raises `BusError` (also when NATS takes longer than `nats_s` for
+    one answer) or `StoreError`.
 
     The stream's end is read first: it can never be ahead of a head that is read later, unless something was lost.
     """
@@ -85,17 +89,19 @@ async def compare(store: Store, bus: Bus, log: str, incarnation: str | None = No
     for _ in range(LOOKS):
         stream = StreamName(log, known)
         try:
-            last: int | None = await bus.last_sequence(stream)
+            last: int | None = await bus.bounded(bus.last_sequence(stream), nats_s)
         except StreamMissing:
             last = None
         head = await store.head(log)
         if head.incarnation == known:
-            return await _compared(store, bus, stream, last, head)
+            return await _compared(store, bus, stream, last, head, nats_s)
         known = head.incarnation
     raise StoreError(f"log {log}: its incarnation changed again and again")
 
 
-async def _compared(store: Store, bus: Bus, stream: StreamName, last: int | None, head: LogHead) -> Comparison:
+async def _compared(
+    store: Store, bus: Bus, stream: StreamName, last: int | None, head: LogHead, nats_s: float | None
+) -> Comparison:
     own: bytes | None = None
     difference: str | None = None
     if last and last > head.position:
@@ -103,15 +109,15 @@ async def _compared(store: Store, bus: Bus, stream: StreamName, last: int | None
     elif last:
         at_last = await store.read_after(stream.log, last - 1, 1)
         own = at_last[0].chain_hash if at_last and at_last[0].position == last else None
-        if not await _same(bus, stream, last, own):
+        if not await _same(bus, stream, last, own, nats_s):
             difference = f"JetStream and PostgreSQL differ at position {last}: PostgreSQL lost what it once had there"
     return Comparison(stream, last, head, own, difference)
 
 
-async def _same(bus: Bus, stream: StreamName, last: int, own: bytes | None) -> bool:
+async def _same(bus: Bus, stream: StreamName, last: int, own: bytes | None, nats_s: float | None) -> bool:
     """Whether the stream's last message is PostgreSQL's event; also when the stream holds it no longer."""
     try:
-        stored: Event | None = await bus.event_at(stream, last)
+        stored: Event | None = await bus.bounded(bus.event_at(stream, last), nats_s)
     except EventError:
         return False
     return stored is None or stored.chain_hash == own
@@ -136,8 +142,10 @@ class FenceWatch:
     async def append(self, log: str, requests: list[AppendRequest], deadline_s: float | None = None) -> list[Appended]:
         """`Store.append`, by the fence. Raises `Fenced` too.
 
-        A server not met before is compared first, for at most a second: while NATS is away, writes go on. No connection
-        is held meanwhile, so that many logs that meet a server at once leave some for their comparisons.
+        A server not met before is compared first. NATS has a second for that: while it is away, writes go on. That very
+        server has half of what is left of the deadline, then nothing is stored: its pool may hold connections to the
+        one before, which do not count and may be dead. No connection is held meanwhile, so that many logs that meet a
+        server at once leave some for their comparisons.
         """
         ends_at = time.monotonic() + (DEADLINE_S if deadline_s is None else deadline_s)
         while True:
@@ -155,14 +163,15 @@ class FenceWatch:
     async def _meet(self, epoch: str, left_s: float) -> None:
         if left_s <= 0:
             raise StoreUnavailable("nothing was stored: the deadline passed before PostgreSQL was compared")
-        looking = asyncio.create_task(self.compare())  # a new one: one under way may have asked the server before
+        looking = asyncio.create_task(self.compare(NATS_S))
         self._meeting.add(looking)
         looking.add_done_callback(self._met)
-        await asyncio.wait({looking}, timeout=min(CHECK_S, left_s / 2))
+        await asyncio.wait({looking}, timeout=left_s / 2)
         error = looking.exception() if looking.done() and not looking.cancelled() else None
-        if isinstance(error, StoreError):  # only an absent NATS may go unasked
+        if not looking.done() or isinstance(error, StoreError):  # only an absent NATS may go unasked
             raise StoreUnavailable("nothing was stored: PostgreSQL could not be compared with the stream") from error
-        self._admitted = epoch
+        if error is not None:
+            self._admitted = epoch
 
     def _met(self, looking: "asyncio.Task[Comparison]") -> None:
         self._meeting.discard(looking)
@@ -176,19 +185,21 @@ class FenceWatch:
         except (BusError, StoreError):
             return None
 
-    async def compare(self) -> Comparison:
+    async def compare(self, nats_s: float | None = None) -> Comparison:
         """Compare once and set or lift the fence; the relay, which shares this watch, asks by itself too.
 
-        Of two comparisons at once the one begun later counts, whichever ends first. Raises `BusError`, `StoreError`.
+        Of two comparisons at once the one begun later counts, whichever ends first. The server that it was made with
+        takes appends from then on, by the fence. Raises `BusError`, `StoreError`.
         """
         self._begun += 1
         number = self._begun
         incarnation = self.stream.incarnation if self.stream is not None else None
-        compared = await compare(self._store, self._bus, self._log_name, incarnation)
+        compared = await compare(self._store, self._bus, self._log_name, incarnation, nats_s)
         if number > self._applied:
             self._applied = number
             self.stream = compared.stream
             self.fence.set(compared.difference)
+            self._admitted = compared.head.epoch
         return compared
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StatementFailed, StoreError, StoreUnavailable
+from turnlog_ingest.waiting_writes import InOrder, QueueFull, Waiting
 
 BATCH_EVENTS = Histogram(
     "turnlog_append_batch_events", "Events per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -37,10 +38,6 @@ REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the 
 BATCH_BYTES = 8 * 1024 * 1024
 LEAST_APPEND_S = 0.05
 _log = structlog.get_logger()
-
-
-class QueueFull(StoreError):
-    """More events wait than may; nothing was stored."""
 
 
 class Appender(Protocol):
@@ -64,28 +61,6 @@ class GroupCommitSettings:
     load_requests: int = 6
 
 
-class InOrder:
-    """Requests submitted with the same `InOrder` are stored in their order or not at all: once one of them has failed
-    for a cause that may pass, those after it are refused, so that a retry cannot put them behind later ones."""
-
-    def __init__(self) -> None:
-        self.broken = False
-
-
-class _Waiting:
-    __slots__ = ("alone", "deadline", "order", "request", "result", "size_bytes")
-
-    def __init__(
-        self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]", order: InOrder | None
-    ) -> None:
-        self.request = request
-        self.order = order
-        self.deadline = deadline
-        self.result = result
-        self.alone = False
-        self.size_bytes = sum(len(event.payload) for event in request.events)
-
-
 class GroupCommit:
     """The queue of one log and the task that empties it."""
 
@@ -99,7 +74,7 @@ class GroupCommit:
         """`committed` is told of every committed batch: the relay listens."""
         self._store, self._log, self._settings = store, log, settings
         self._committed = committed
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._queued_events = 0
         self._wake = asyncio.Event()
         self._wake_at = 1
@@ -125,7 +100,7 @@ class GroupCommit:
         ends_at = time.monotonic() + self._settings.deadline_s
         if deadline is not None and deadline < ends_at:
             ends_at = deadline
-        self._queue.append(_Waiting(request, ends_at, result, order))
+        self._queue.append(Waiting(request, ends_at, result, order))
         self._queued_events += events
         if ends_at < self._expires_at:
             self._expire_at(ends_at)
@@ -150,6 +125,7 @@ class GroupCommit:
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()
+            self._expiry, self._expires_at = None, math.inf
 
     def _expire_at(self, ends_at: float) -> None:
         if self._expiry is not None:
@@ -187,13 +163,13 @@ class GroupCommit:
         self._wake.clear()
         await self._wake.wait()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """The next batch. A request that shares a key with one already taken waits for the next: within one call
         of the append function a key is looked up once."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         events = size_bytes = 0
         keys: set[tuple[str, str, str]] = set()
-        held_back: list[_Waiting] = []
+        held_back: list[Waiting] = []
         now = time.monotonic()
         while self._queue:
             waiting = self._queue[0]
@@ -222,13 +198,11 @@ class GroupCommit:
         BATCH_EVENTS.observe(events)
         return batch
 
-    def _refuse(self, waiting: _Waiting) -> None:
+    def _refuse(self, waiting: Waiting) -> None:
         self._queued_events -= len(waiting.request.events)
-        _fail(
-            waiting, StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed")
-        )
+        waiting.fail(StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed"))
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    async def _commit(self, batch: list[Waiting]) -> None:
         started = time.monotonic()
         requests = [waiting.request for waiting in batch]
         left_s = min(waiting.deadline for waiting in batch) - started
@@ -239,12 +213,12 @@ class GroupCommit:
             return
         except StoreError as error:
             for waiting in batch:
-                _fail(waiting, error)
+                waiting.fail(error)
             return
         except Exception as error:  # the outermost loop: a defect must not end the commits of all that follow
             _log.exception("commit_failed", log=self._log, cause=type(error).__name__)
             for waiting in batch:
-                _fail(waiting, OutcomeUnknown(f"the commit failed: {type(error).__name__}"))
+                waiting.fail(OutcomeUnknown(f"the commit failed: {type(error).__name__}"))
             return
         COMMIT_SECONDS.observe(time.monotonic() - started)
         for waiting, result in zip(batch, results, strict=True):
@@ -252,12 +226,12 @@ class GroupCommit:
                 waiting.result.set_result(result)
         self._committed(requests, results)
 
-    def _try_singly(self, batch: list[_Waiting], error: Exception) -> None:
+    def _try_singly(self, batch: list[Waiting], error: Exception) -> None:
         """The append function itself raised, so nothing of the batch is stored: find the one it cannot take by
         giving each a batch of its own, before all others."""
         if len(batch) == 1:
             _log.error("append_failed", log=self._log, cause=type(error).__name__)
-            _fail(batch[0], error)
+            batch[0].fail(error)
             return
         _log.warning("append_singly", log=self._log, requests=len(batch), cause=type(error).__name__)
         for waiting in reversed(batch):
@@ -266,11 +240,3 @@ class GroupCommit:
             self._queue.appendleft(waiting)
         if (ends_at := min(waiting.deadline for waiting in batch)) < self._expires_at:
             self._expire_at(ends_at)
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if waiting.order is not None:
-        waiting.order.broken = True
-    if not waiting.result.done():
-        waiting.result.set_exception(error)
-        waiting.result.exception()

@@ -5,12 +5,16 @@ seen or first needed. Which replica relays a log is a matter of leadership. All 
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
 from turnlog_bus import Bus
-from turnlog_eventstore import Appended, AppendRequest, Store, TenantLogs, each_log
+from turnlog_eventstore import Appended, AppendRequest, Store, TenantLogs, each_log, kept_running
 from turnlog_ingest.fence import Fence, FenceWatch
-from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings, InOrder
+from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
 from turnlog_ingest.relay import Relay, RelaySettings
+from turnlog_ingest.waiting_writes import InOrder
 from turnlog_runtime.settings import IngestSettings
 
 RELAY_ENDS_S = 0.5
@@ -52,7 +56,11 @@ class LogWriters:
     def start(self) -> None:
         """Open the default log's writer, look for the others, and contend for the relays this process may lead."""
         self.open(self._settings.log)
-        self._others.add(asyncio.create_task(self._keep_logs()))
+        self._others.add(self._keeping(self._settings.log, self._keep_logs))
+
+    def _keeping(self, log: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """A task that begins again when it fails: nobody else would notice, and its log would do without."""
+        return asyncio.create_task(kept_running(log, lambda _: work(), self._closing))
 
     async def _keep_logs(self) -> None:
         await each_log(self._store, frozenset(), self._keep, self._stop, end_s=RELAY_ENDS_S)
@@ -76,16 +84,16 @@ class LogWriters:
         writer = self._writers.get(log)
         if writer is None:
             writer = self._writers[log] = LogWriter(self._store, self._bus, log, self._settings)
-            self._committing.add(asyncio.create_task(writer.commit.run()))
-            self._others.add(asyncio.create_task(writer.relay.hint_others()))
-            self._others.add(asyncio.create_task(writer.watch.run(self._closing)))
+            self._committing.add(self._keeping(log, writer.commit.run))
+            self._others.add(self._keeping(log, writer.relay.hint_others))
+            self._others.add(self._keeping(log, partial(writer.watch.run, self._closing)))
         return writer
 
     async def _keep(self, log: str) -> None:
         """A log of the deployment: write to it, and relay it if this process may."""
         writer = self.open(log)
-        only = self._settings.logs
-        if not only or log in only.split(","):
+        only = self._settings.logs_to_lead
+        if not only or log in only:
             await writer.relay.run(self._stop)
         else:
             await self._stop.wait()

@@ -121,9 +121,10 @@ class Relay:
             raise WrongSequence(compared.difference)
         if last is None:
             first = max(1, compared.head.position - self._settings.backfill_events + 1)
-            last = await self._bus.ensure_stream(stream, first)
+            if await self._bus.ensure_stream(stream, first) != first - 1:
+                raise WrongSequence("another relay made the stream meanwhile")
             _log.info("stream_created", stream=stream.stream, first_sequence=first)
-            return stream, _End(last, GENESIS if last == 0 else None)
+            return stream, _End(first - 1, GENESIS if first == 1 else None)
         return stream, _End(last, GENESIS if last == 0 else compared.chain_hash)
 
     async def _publish_from(self, stream: StreamName, end: _End, held: Leadership, stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""The write side of the API: parsed requests → append requests → answers. HTTP lives in `routes.py`.
+"""The write side of the API: parsed requests → append requests → answers. HTTP lives in `app.py`.
 
 Each function validates everything first, so that a request is stored whole or not at all, and names the field that is
 wrong.
