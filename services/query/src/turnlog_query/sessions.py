@@ -61,6 +61,8 @@ async def session_head(deps: QueryDeps, tenant: str, session_id: str) -> Answer:
 
 
 async def _stored_version(deps: QueryDeps, tenant: str, session_id: str) -> int | None:
+    if deps.watch.away:
+        return None  # asking would hold every answer up, and cost a connection for each that is given up
     try:
         return await deps.store.session_version(tenant, session_id)
     except StoreError:

@@ -52,10 +52,14 @@ class StoreWatch:
         self._is_away(False)
 
     async def _look_at(self, log: str) -> None:
-        with contextlib.suppress(UnknownLog):
+        try:
             head = await self._store.head(log)
+        except UnknownLog:  # PostgreSQL may have gone back to before the log began
             if self._views is not None:
-                self._views.saw(log, head.incarnation, head.epoch)
+                self._views.forget(log)
+            return
+        if self._views is not None:
+            self._views.saw(log, head.incarnation, head.epoch)
 
     def _is_away(self, away: bool) -> None:
         if away != self.away:
