@@ -117,6 +117,17 @@ def expired_generations(metas: Sequence[Meta], now_ms: int) -> set[int]:
     return {g for meta in metas for g, until_ms in meta.kept_until_ms.items() if until_ms <= now_ms and g != meta.live}
 
 
+def unfinished_generations(metas: Sequence[Meta]) -> dict[int, int]:
+    """The generations that are neither live nor kept anywhere, with how far they are (the sum of their checkpoints)."""
+    others = {g for meta in metas for g in (meta.live, *meta.kept_until_ms)}
+    reached: dict[int, int] = {}
+    for meta in metas:
+        for generation, partition in meta.generations.items():
+            if generation not in others:
+                reached[generation] = reached.get(generation, 0) + partition.checkpoint
+    return reached
+
+
 def begun_generations(metas: Sequence[Meta], window: int, projection: int) -> list[int]:
     """Generations that a build began and did not end, with this window and version wherever they were begun; the
     oldest first."""

@@ -41,8 +41,8 @@ class Link:
 
     @property
     def is_open(self) -> bool:
-        """Whether commands can be sent."""
-        return self._connection is not None
+        """Whether commands can be sent: the server has said which one it is (`run_id`)."""
+        return bool(self.run_id)
 
     async def open(self) -> None:
         """Connect, learn the server's `run_id` and see to it that it knows our functions.
@@ -120,7 +120,8 @@ class Link:
                 replies.append(error)
 
     async def close(self) -> None:
-        """Drop the connection at once; `open` may follow."""
-        connection, self._connection = self._connection, None
+        """Drop the connection at once; `open` may follow. Its `run_id` goes too: nothing that is asked of the next
+        server may name this one, whose data the next may hold as it was some time ago."""
+        connection, self._connection, self.run_id = self._connection, None, ""
         if connection is not None:
             await connection.disconnect(nowait=True)

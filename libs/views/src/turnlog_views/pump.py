@@ -78,19 +78,15 @@ class Pump:
                     self.ready.set()
                     attempt = 0
                     await self._serve()
-                except ViewsUnavailable as error:
+                except Exception as error:  # the outermost loop: else no read of this process came from Redis again
+                    await self._link.close()
                     self.ready.clear()
                     self._give_up_waiting()
                     attempt += 1
-                    _log.warning("views_unavailable", side="reader", attempt=attempt, error=str(error))
-                    await asyncio.sleep(self._backoff_s(attempt))
-                except (
-                    Exception
-                ) as error:  # the outermost loop: without it no read of this process came from Redis again
-                    self.ready.clear()
-                    self._give_up_waiting()
-                    attempt += 1
-                    _log.exception("views_failed", side="reader", attempt=attempt, error=type(error).__name__)
+                    if isinstance(error, ViewsUnavailable):
+                        _log.warning("views_unavailable", side="reader", attempt=attempt, error=str(error))
+                    else:
+                        _log.exception("views_failed", side="reader", attempt=attempt, error=type(error).__name__)
                     await asyncio.sleep(self._backoff_s(attempt))
         finally:
             self.ready.clear()

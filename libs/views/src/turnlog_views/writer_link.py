@@ -42,6 +42,8 @@ class WriterLink:
         self.keys = LogKeys(log, "")
         self._url = url
         self._epoch = ""
+        self.looked_at_ms = 0
+        """When `metas` was last asked, by the server's time: by that holds end and kept generations expire."""
         self._link = Link(url, settings.connect_timeout_s)
 
     @property
@@ -65,7 +67,9 @@ class WriterLink:
 
     async def metas(self) -> list[Meta]:
         """What all 256 metas say, in order."""
-        replies = await self._call([pack("HGETALL", key) for key in self.keys.metas])
+        looks = [pack("HGETALL", key) for key in self.keys.metas]
+        *replies, (seconds, micros) = await self._call([*looks, pack("TIME")])
+        self.looked_at_ms = int(seconds) * 1000 + int(micros) // 1000
         hashes = [dict(zip(r[::2], r[1::2], strict=True)) for r in replies]
         return [Meta.parsed(number, fields) for number, fields in enumerate(hashes)]
 
@@ -73,11 +77,6 @@ class WriterLink:
         """The live generation of all 256, in order. One without meta is at checkpoint 0 of the generation that the
         others are in."""
         return live_partitions(await self.metas(), self.settings.projection_version)
-
-    async def now_ms(self) -> int:
-        """The server's time, by which holds end and kept generations expire."""
-        ((seconds, micros),) = await self._call([pack("TIME")])
-        return int(seconds) * 1000 + int(micros) // 1000
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
         cursor: Any = b"0"

@@ -12,8 +12,9 @@ from dataclasses import replace
 from turnlog_events.event import Event
 from turnlog_projector import metrics
 from turnlog_projector.changes import Arguments, advances, changes_of
+from turnlog_projector.held_to_log import first_mismatch
 from turnlog_projector.history import fold_session
-from turnlog_projector.ports import History
+from turnlog_projector.ports import Source
 from turnlog_views.partitions import Applied, Change, Held, Meta, Mode, Moved, Partition
 from turnlog_views.writer import ViewWriter
 from turnlog_views.writer_link import live_partitions
@@ -24,17 +25,17 @@ _HELD_MAX_S = 30.0
 
 
 class OutOfStep(Exception):
-    """A partition is behind what was written to it (its server lost data) or never stands still: read all
-    checkpoints again and follow from the lowest."""
+    """A partition is behind what was written to it (its server lost data), holds what the log does not have, or never
+    stands still: read all checkpoints again and follow from the lowest."""
 
 
 class Applier:
     """Applies events of one log in order. `partitions` may be fewer than all: the others are left alone."""
 
     def __init__(
-        self, history: History, writer: ViewWriter, partitions: Iterable[Partition], mode: Mode = Mode.LIVE
+        self, store: Source, writer: ViewWriter, partitions: Iterable[Partition], mode: Mode = Mode.LIVE
     ) -> None:
-        self._history, self._writer, self._mode = history, writer, mode
+        self._store, self._writer, self._mode = store, writer, mode
         self._log = writer.log
         self.partitions = {partition.number: partition for partition in partitions}
         lowest = min(self.partitions.values(), key=lambda p: p.checkpoint, default=Partition(0))
@@ -53,7 +54,7 @@ class Applier:
     async def apply(self, events: Sequence[Event], known: Sequence[Arguments] | None = None) -> None:
         """Apply contiguous events, each to its partition; `known` are their effects. A repeat changes nothing.
 
-        Waits while live writes are held. Raises `OutOfStep`, `ViewsUnavailable`, or the history's errors: begin again
+        Waits while live writes are held. Raises `OutOfStep`, `ViewsUnavailable`, or the store's errors: begin again
         from the checkpoints.
         """
         for attempt in range(_ATTEMPTS):
@@ -74,22 +75,26 @@ class Applier:
     async def check(self) -> list[Meta]:
         """Compare what Redis holds with what is believed, and believe it; all metas, as they were read.
 
-        Raises `OutOfStep` when a partition fell behind (Redis was wiped or lost data while nothing was written) and
-        `ViewsUnavailable` when Redis is away.
+        Raises `OutOfStep` when a partition fell behind (Redis was wiped or lost data while nothing was written) or
+        was brought by another writer to where the log is not, and `ViewsUnavailable` when Redis is away.
         """
         metas = await self._writer.metas()
+        moved: list[Partition] = []
         for stored in live_partitions(metas, self._writer.settings.projection_version):
             believed = self.partitions.get(stored.number)
             if believed is None:
                 continue
             if stored.checkpoint < believed.checkpoint:
                 raise OutOfStep(f"partition {stored.number} fell from {believed.checkpoint} to {stored.checkpoint}")
+            if (stored.checkpoint, stored.chain) != (believed.checkpoint, believed.chain):
+                moved.append(stored)
             self.partitions[stored.number] = stored
+        await self._hold_to_log(moved)
         return metas
 
     async def _write(self, changes: Sequence[Change]) -> bool:
         """Whether any change was refused; the partition's state is then corrected. Those that are held wait."""
-        refused = False
+        moved: list[Partition] = []
         began = time.monotonic()
         while changes:
             held: list[Change] = []
@@ -97,8 +102,7 @@ class Applier:
                 if isinstance(outcome, Held):
                     held.append(change)
                 elif isinstance(outcome, Moved):
-                    self._correct(change.partition, outcome)
-                    refused = True
+                    moved.append(self._corrected(change.partition, outcome))
                 else:
                     partition = change.partition.after(change, outcome.window, self._writer.stamp)
                     self.partitions[partition.number] = partition
@@ -108,15 +112,24 @@ class Applier:
                     raise OutOfStep(f"{len(held)} partitions stay held")
                 await asyncio.sleep(_HELD_LOOK_S)
             changes = held
-        return refused
+        if moved and self._mode is Mode.LIVE:
+            await self._hold_to_log(moved)
+        return bool(moved)
 
-    def _correct(self, believed: Partition, moved: Moved) -> None:
+    async def _hold_to_log(self, moved: Sequence[Partition]) -> None:
+        """What another writer left must be of the log: a late one may have followed a history that PostgreSQL, restored
+        from a backup, no longer has."""
+        mismatch = await first_mismatch(self._store, self._log, moved)
+        if mismatch is not None:
+            raise OutOfStep(f"partition {mismatch.partition} is not of the log at {mismatch.position}")
+
+    def _corrected(self, believed: Partition, moved: Moved) -> Partition:
         metrics.fenced.labels(self._log).inc()
         if moved.checkpoint < believed.checkpoint:
             raise OutOfStep(f"partition {believed.number} fell from {believed.checkpoint} to {moved.checkpoint}")
         if moved.checkpoint == believed.checkpoint and moved.chain != believed.chain:
             raise OutOfStep(f"partition {believed.number} holds another history up to {moved.checkpoint}")
-        self.partitions[believed.number] = replace(
+        found = self.partitions[believed.number] = replace(
             believed,
             generation=moved.generation,
             checkpoint=moved.checkpoint,
@@ -124,9 +137,10 @@ class Applier:
             stamp="",
             window=0,
         )
+        return found
 
     async def _load(self, applied: Applied, partition: Partition) -> None:
         for identity in applied.absent:
-            state = await fold_session(self._history, identity, partition.checkpoint, partition.window)
+            state = await fold_session(self._store, identity, partition.checkpoint, partition.window)
             if await self._writer.load(partition, identity, state):
                 metrics.sessions_loaded.labels(self._log).inc()

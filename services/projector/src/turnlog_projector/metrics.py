@@ -25,4 +25,6 @@ hold_seconds = Histogram(
     ["log"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
 )
-generations_removed = Counter("projector_generations_removed_total", "Kept generations removed on expiry", ["log"])
+generations_removed = Counter(
+    "projector_generations_removed_total", "Generations removed: kept no longer, or begun and left", ["log"]
+)

@@ -116,7 +116,7 @@ class Projector:
                     await applier.advance(complete=complete)
                     ticked_at = time.monotonic()
                 if not batch.events or time.monotonic() - looked_at >= self._options.upkeep.look_s:
-                    self._upkeep.saw(await applier.check())
+                    self._upkeep.saw(await applier.check(), self._writer.looked_at_ms)
                     looked_at = time.monotonic()
 
     async def _begin(self) -> tuple[Applier, int]:
@@ -137,7 +137,7 @@ class Projector:
             await self._start_over(partitions, mismatch)
             metas = await self._writer.metas()
             partitions = live_partitions(metas, self._writer.settings.projection_version)
-        self._upkeep.saw(metas)
+        self._upkeep.saw(metas, self._writer.looked_at_ms)
         _log.info(
             "projector_follows",
             log=self._name,

@@ -163,7 +163,7 @@ class _Run:
     async def rollback(self, chosen: int | None = None) -> RebuildReport:
         metas = await self._writer.metas()
         live = live_partitions(metas, self._version)
-        kept = kept_generations(metas, await self._writer.now_ms())
+        kept = kept_generations(metas, self._writer.looked_at_ms)
         generation = chosen if chosen is not None else max(kept, key=lambda g: kept[g], default=None)
         if generation not in kept or not await self._writer.claim(generation, _CLAIM_LEAST_S):
             raise NothingKept("no generation of the read models is kept any more: `turnlog rebuild` makes a new one")
@@ -181,7 +181,7 @@ class _Run:
         metas = await self._writer.metas()
         if not is_outdated(metas, self._version):
             return None
-        kept = kept_generations(metas, await self._writer.now_ms())
+        kept = kept_generations(metas, self._writer.looked_at_ms)
         versions = {g: {m.generations[g].projection for m in metas} for g in kept}
         mine = [g for g in sorted(kept, reverse=True) if versions[g] == {self._version}]
         if mine:

@@ -1,5 +1,5 @@
 """What the leading projector does for its read models beside its live work: rebuilds them when they are of another
-projection version, and removes generations that are kept no longer.
+projection version, and removes generations that are kept no longer or were begun and left.
 
 The projector tells it what the metas say (`saw`), now and then; the work is done by a task of its own (`run`), with a
 connection of its own.
@@ -7,13 +7,13 @@ connection of its own.
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from turnlog_projector import metrics
+from turnlog_projector.abandoned import Abandoned, remove_abandoned
 from turnlog_projector.build import RebuildOptions
 from turnlog_projector.ports import Source
 from turnlog_projector.rebuild import is_outdated, renew
@@ -27,11 +27,13 @@ _log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class UpkeepOptions:
     """`look_s`: how often metas are looked at while events keep coming (each idle tick does anyway). A rebuild beside
-    live work goes in small portions, so that both get their turn."""
+    live work goes in small portions, so that both get their turn. A build that was interrupted can be continued for
+    `abandoned_s`."""
 
     rebuild_auto: bool = True
     rebuild: RebuildOptions = field(default_factory=lambda: RebuildOptions(page_events=500, batch_events=500))
     look_s: float = 10.0
+    abandoned_s: float = 6 * 3_600.0
     retry_first_s: float = 5.0
     retry_last_s: float = 300.0
 
@@ -43,12 +45,13 @@ class Upkeep:
         self._store, self._writer, self._options = store, writer, options
         self._version = writer.settings.projection_version
         self._work = asyncio.Event()
+        self._abandoned = Abandoned(options.abandoned_s)
         self._failures = 0
 
-    def saw(self, metas: Sequence[Meta]) -> None:
-        """What the metas say; wakes `run` if there is something to do."""
-        now_ms = time.time() * 1000  # the server's own time decides in the end
-        if self._is_outdated(metas) or expired_generations(metas, int(now_ms)):
+    def saw(self, metas: Sequence[Meta], now_ms: int) -> None:
+        """What the metas say at a time of their server; wakes `run` if there is something to do."""
+        self._abandoned.saw(metas)
+        if self._is_outdated(metas) or expired_generations(metas, now_ms) or self._abandoned.due():
             self._work.set()
 
     async def run(self) -> None:
@@ -71,12 +74,15 @@ class Upkeep:
     async def _once(self) -> None:
         head = await self._store.head(self._writer.log)
         await self._writer.open(head.incarnation, head.epoch)
-        for generation in sorted(expired_generations(await self._writer.metas(), await self._writer.now_ms())):
+        metas = await self._writer.metas()
+        for generation in sorted(expired_generations(metas, self._writer.looked_at_ms)):
             deleted = await self._writer.remove(generation, expired=True)
             metrics.generations_removed.labels(self._writer.log).inc()
             _log.info("generation_removed", log=self._writer.log, generation=generation, deleted_keys=deleted)
         if self._is_outdated(await self._writer.metas()):
             await self._renew()
+        elif due := self._abandoned.due():
+            await remove_abandoned(self._store, self._writer, due)
 
     async def _renew(self) -> None:
         log = self._writer.log

@@ -1,8 +1,9 @@
 -- One batch of one partition: compare and set the checkpoint, and apply the effects between the two.
 --
 -- keys: meta, then per session: head, turns, nodes
--- args: generation, mode, previous checkpoint, its chain hash, new checkpoint, its chain hash, stamp ('' leaves it),
---       window, ttl_s, projection version, then per session: identity, number of effects, the effects (`wire.py`)
+-- args: generation, mode, previous checkpoint, its chain hash, new checkpoint, its chain hash, the writer's stamp,
+--       '1' if the partition is complete now ('' leaves that), window, ttl_s, projection version, then per session:
+--       identity, number of effects, the effects (`wire.py`)
 -- answers: 'ok', the window, and the 1-based numbers of sessions that must be loaded from PostgreSQL, or
 --          'moved' | 'generation', live generation, its checkpoint, its chain hash, its window: nothing was done, or
 --          'held', milliseconds: nothing was done, a switch is under way
@@ -10,7 +11,8 @@
 -- meta (hash): gen live generation | hold until when (ms) live writes wait | per generation g: c:g checkpoint,
 -- h:g the log's chain hash there (hex), r:g stamp "run_id.epoch" of the servers on which it is complete, w:g window,
 -- p:g projection version that made it (missing: 1), m:g checkpoint from which on another version wrote to it,
--- x:g until when (ms) it is kept though not live, o:g version over which an operator chose it, z:g a session in it began with a mark.
+-- x:g until when (ms) it is kept though not live, o:g version over which an operator chose it, z:g a session in it
+-- began with a mark.
 -- Mode 'live' writes only to the live generation (and begins it where there is no meta), 'build' only to one that
 -- `begin` began.
 
@@ -32,11 +34,11 @@ end
 local function meta_of(meta_key, generation)
   local found = redis.call(
     'HMGET', meta_key, 'gen', 'c:' .. generation, 'h:' .. generation, 'w:' .. generation, 'hold',
-    'p:' .. generation, 'm:' .. generation, 'z:' .. generation
+    'p:' .. generation, 'm:' .. generation, 'z:' .. generation, 'r:' .. generation
   )
   return {
     live = found[1], checkpoint = found[2], chain = found[3] or '', window = found[4], hold = found[5],
-    projection = found[6], mixed = found[7], marked = found[8],
+    projection = found[6], mixed = found[7], marked = found[8], stamp = found[9],
   }
 end
 
@@ -119,14 +121,14 @@ local function apply(keys, args)
   if refused then
     return refused
   end
-  local window = meta.window or args[8]
-  local answer, at, next = { 'ok', window }, 2, 11
+  local window = meta.window or args[9]
+  local answer, at, next = { 'ok', window }, 2, 12
   while args[next] do
     local identity, count, length = args[next], tonumber(args[next + 1]), tonumber(args[next + 2])
     local head = apply_effects(keys, at, args, next + 3, count, identity, tonumber(window), meta.marked)
     if head then
       write_head(keys[at], head)
-      expire(keys, at, args[9])
+      expire(keys, at, args[10])
     else
       -- An old state must not be read as the present one: absent means "ask PostgreSQL".
       redis.call('UNLINK', keys[at], keys[at + 1], keys[at + 2])
@@ -136,15 +138,19 @@ local function apply(keys, args)
   end
   redis.call('HSET', meta_key, 'c:' .. generation, args[5], 'h:' .. generation, args[6])
   if not meta.window then
-    redis.call('HSET', meta_key, 'w:' .. generation, window, 'p:' .. generation, args[10])
-  elseif (meta.projection or '1') ~= args[10] and not meta.mixed then
+    redis.call('HSET', meta_key, 'w:' .. generation, window, 'p:' .. generation, args[11])
+  elseif (meta.projection or '1') ~= args[11] and not meta.mixed then
     redis.call('HSET', meta_key, 'm:' .. generation, args[3])
   end
   if mode == 'live' and not meta.live then
     redis.call('HSET', meta_key, 'gen', generation)
   end
-  if args[7] ~= '' then
+  if args[8] ~= '' then
     redis.call('HSET', meta_key, 'r:' .. generation, args[7])
+  elseif meta.stamp and meta.stamp ~= args[7] then
+    -- A late writer that follows another PostgreSQL than the one the partition was held to: what it wrote is to be
+    -- held to the log first.
+    redis.call('HDEL', meta_key, 'r:' .. generation)
   end
   return answer
 end

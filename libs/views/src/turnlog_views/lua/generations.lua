@@ -59,8 +59,8 @@ local function hindrance(key, from, to)
 end
 
 -- keys: all metas. args: to generation, stamp, for how many milliseconds the live ones are kept, version that it was
--- chosen over ('' none), then the live one of each. Answers 'ok', 'refused' (something is not as the caller believes) or 'behind' and the 1-based numbers of those
--- where the new one lacks events that the live one has shown.
+-- chosen over ('' none), then the live one of each. Answers 'ok', 'refused' (something is not as the caller believes)
+-- or 'behind' and the 1-based numbers of those where the new one lacks events that the live one has shown.
 local function switch(keys, args)
   local to, behind = args[1], { 'behind' }
   for at, key in ipairs(keys) do
