@@ -86,7 +86,7 @@ class _Projecting:
             await writer.open(head.incarnation, head.epoch)
             early = [p for p in await writer.partitions() if writer.readable(p) and p.checkpoint < least]
             await writer.close()
-            wrong = [f"partition {p.number} can be read at {p.checkpoint}, before {least}" for p in early]
+            wrong = [f"{len(early)} partitions can be read at {early[0].checkpoint}, before {least}"] if early else []
             return wrong + await view_faults(ground, store, complete=False)
 
     async def at_end(self, ground: Ground) -> list[str]:
