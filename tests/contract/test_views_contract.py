@@ -313,6 +313,19 @@ async def test_a_writer_that_follows_another_history_is_refused(writer: ViewWrit
     assert await writer.apply([Change(fresh.at(2, "aa"), 3, chain="cc")]) == [Applied(WINDOW)]
 
 
+async def test_a_late_writer_that_follows_another_postgres_leaves_a_partition_unreadable(
+    writer: ViewWriter, fresh: Partition
+) -> None:
+    await writer.apply([Change(fresh, 2, stamp=True)])
+    late = ViewWriter(writer._url, writer.log, writer.settings)
+    await late.open(writer.keys.incarnation, "epoch before")
+    await writer.apply([Change(fresh.at(2), 3)])
+    assert writer.readable((await writer.partitions())[NUMBER])
+    assert await late.apply([Change(fresh.at(3), 4)]) == [Applied(WINDOW)]
+    await late.close()
+    assert (await writer.partitions())[NUMBER].stamp == ""
+
+
 async def test_another_version_that_writes_to_a_generation_is_recorded(writer: ViewWriter, fresh: Partition) -> None:
     await writer.apply([Change(fresh, 2)])
     newer = ViewWriter(writer._url, writer.log, replace(writer.settings, projection_version=9))

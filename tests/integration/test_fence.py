@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 
 from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName
-from turnlog_eventstore import Administration, Store, Stored, StoreUnavailable
+from turnlog_eventstore import Administration, LogHead, Store, Stored, StoreUnavailable
 from turnlog_ingest.fence import Fence, Fenced, FenceWatch
 from turnlog_ingest.relay import Relay, RelaySettings
 
@@ -219,3 +221,44 @@ async def test_an_append_without_time_left_for_the_comparison_stores_nothing(
     with pytest.raises(StoreUnavailable):
         await replica.append(log_name, [request(turn(tenant, "s"))], 0.0)
     assert (await store.head(log_name)).position == 5
+
+
+class Postgres:
+    """The store as it is when its pool also holds connections to the server before: `heads` answers for the head."""
+
+    def __init__(self, store: Store, *heads: str | None) -> None:
+        """Of each look at the head the epoch found; None: no answer. When they are used up: the server's own."""
+        self._store, self._heads = store, list(heads)
+
+    async def head(self, log: str) -> LogHead:
+        epoch = self._heads.pop(0) if self._heads else ""
+        if epoch is None:
+            await asyncio.sleep(3600)
+        head = await self._store.head(log)
+        return replace(head, epoch=epoch) if epoch else head
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_an_append_is_not_let_through_by_a_comparison_that_postgres_holds_up(
+    store: Store, bus: Bus, owner_dsn: str, log_name: str, tenant: str, stream: StreamName
+) -> None:
+    await lose_tail(owner_dsn, log_name, 3)
+    replica = watch(Postgres(store, None), bus, log_name)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        await replica.append(log_name, [request(turn(tenant, "s"))], 2.5)
+    assert (await store.head(log_name)).position == 3
+    with pytest.raises(Fenced):
+        await replica.append(log_name, [request(turn(tenant, "s"))])
+    await replica.close()
+
+
+async def test_a_comparison_made_with_the_server_before_does_not_count(
+    store: Store, bus: Bus, log_name: str, tenant: str, stream: StreamName
+) -> None:
+    postgres = Postgres(store, "before", "before", "before", "before")
+    replica = watch(postgres, bus, log_name)  # type: ignore[arg-type]
+    (stored,) = await replica.append(log_name, [request(turn(tenant, "s"))])
+    assert isinstance(stored, Stored)
+    assert not postgres._heads, "compared again until it was with the server that the append went to"

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from turnlog_embedded import Servers, ServerSpec, start
 from turnlog_events.effects import AddTurn
 from turnlog_events.turn_view import view_of
 from turnlog_eventstore import Store
-from turnlog_projector.applier import Applier
+from turnlog_projector.applier import Applier, OutOfStep
 from turnlog_views import ViewReader
 from turnlog_views.keys import partition_of
 from turnlog_views.link import pack
@@ -148,6 +149,25 @@ async def test_a_late_projector_changes_nothing_and_learns_where_it_stands(
         (dump,) = await one.dumps([1], [f"{tenant}/s"])
         assert dump is not None
         assert dump.state == await truth(store, tenant, "s")
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["looks", "writes"])
+async def test_what_a_late_projector_wrote_of_a_lost_history_is_noticed(
+    store: Store, redis_url: str, log_name: str, tenant: str, writes: bool
+) -> None:
+    await append(store, log_name, [turn(tenant, "s", f"{n}") for n in range(3)])
+    events = await store.read_after(log_name, 0, 10)
+    lost = replace(events[1], chain_hash=bytes(32))
+    async with (
+        writing(store, redis_url, log_name) as one,
+        writing(store, redis_url, log_name) as two,
+    ):
+        late, leader = Applier(store, two, await two.partitions()), Applier(store, one, await one.partitions())
+        await leader.apply(events[:1])
+        late.partitions.update(leader.partitions)
+        await late.apply([lost])
+        with pytest.raises(OutOfStep, match="not of the log"):
+            await (leader.apply(events[1:]) if writes else leader.check())
 
 
 async def test_an_evicted_session_is_a_miss_and_comes_back_whole(

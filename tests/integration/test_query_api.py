@@ -186,6 +186,7 @@ class Lagging:
         return await self._views.session(*args) if self.catch_up.is_set() else None
 
     def saw(self, log: str, incarnation: str, epoch: str) -> None: ...
+    def forget(self, log: str) -> None: ...
 
 
 async def test_a_read_model_behind_is_waited_for(redis: Api) -> None:

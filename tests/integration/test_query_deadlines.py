@@ -74,6 +74,23 @@ async def test_what_redis_can_answer_does_not_wait_for_a_paused_postgres(redis: 
         assert took_s < LIMITS.confirm_s + 0.2
 
 
+async def test_the_head_of_a_session_does_not_ask_a_postgres_that_is_known_to_be_away(redis: Api) -> None:
+    s = fresh()
+    await redis.add(said(s))
+
+    class Unasked:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    store: Any = Unasked()
+    deps = QueryDeps(store, redis.deps.views, hubs(store), redis.log, LIMITS)
+    deps.watch.away = True
+    async with client_of(create_app(deps)) as client:
+        head = (await client.get(f"/v1/sessions/{s}")).json()
+    assert head["read_model"]["stored_version"] is None
+    assert head["stale"] is True
+
+
 async def test_a_context_whose_older_turns_postgres_holds_back_is_made_of_what_redis_has(redis: Api) -> None:
     s = fresh()
     await redis.add(*(said(s, f"turn {n}") for n in range(1, 11)))
@@ -147,6 +164,23 @@ async def test_the_watch_tells_the_read_models_of_every_log_served_before_it_cal
     await deps.watch.look()
     epoch = (await store.head("main")).epoch
     assert seen == [(redis.log, epoch, True), ("main", epoch, True)]
+    assert not deps.watch.away
+
+
+async def test_the_read_models_of_a_log_that_postgres_does_not_know_any_more_are_forgotten(
+    store: Store, redis: Api
+) -> None:
+    """A backup from before the log began was restored."""
+    forgotten: list[str] = []
+
+    class Views:
+        def forget(self, log: str) -> None:
+            forgotten.append(log)
+
+    views: Any = Views()
+    deps = QueryDeps(store, views, hubs(store), "never-began", LIMITS)
+    await deps.watch.look()
+    assert forgotten == ["never-began"]
     assert not deps.watch.away
 
 

@@ -1,6 +1,7 @@
 """A rebuild beside live work: under load, interrupted, rolled back, kept for a while, tried dry, begun by itself."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,13 +9,28 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 
-from projecting import append, complete, eventually, projector_of, reading, running, summary, truth, turn, writing
+from projecting import (
+    QUICK,
+    append,
+    complete,
+    eventually,
+    projector_of,
+    reading,
+    running,
+    summary,
+    truth,
+    turn,
+    writing,
+)
 from turnlog_events.event import NewEvent
 from turnlog_eventstore import Store
+from turnlog_follow import Follower
 from turnlog_projector.build import Build, RebuildOptions
 from turnlog_projector.pace import PaceOptions
+from turnlog_projector.projector import Projector, ProjectorOptions
 from turnlog_projector.rebuild import NothingKept, RebuildReport, rebuild, renew, rollback
 from turnlog_projector.refold import refold
+from turnlog_projector.upkeep import UpkeepOptions
 from turnlog_projector.verify import VerifyOptions, verify
 from turnlog_views import PumpSettings, ReaderSettings, ViewReader, ViewWriter, WriterSettings
 from turnlog_views.errors import ViewsUnavailable
@@ -218,9 +234,11 @@ async def test_a_rollback_brings_the_kept_generation_up_to_date_and_works_both_w
             await all_true(store, redis_url, log_name, tenant)
 
 
-async def test_a_kept_generation_goes_when_its_time_has_come(
-    store: Store, redis_url: str, log_name: str, tenant: str
+async def test_a_kept_generation_goes_when_its_time_has_come_by_the_clock_of_the_server(
+    store: Store, redis_url: str, log_name: str, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() - 86_400)
     async with projected(store, redis_url, log_name, tenant) as live:
         await rebuild(store, ViewWriter(redis_url, log_name), options=RebuildOptions(keep_s=1.0))
         assert await keys_of(live, 1) > 0
@@ -243,6 +261,26 @@ async def test_the_next_rebuild_removes_what_the_last_one_kept(
         await rebuild(store, ViewWriter(redis_url, log_name))
         assert await keys_of(live, 1) == 0
         assert all(meta.traces == {2, 3} for meta in await live.metas())
+
+
+async def test_a_build_that_nobody_goes_on_with_is_removed(
+    store: Store, redis_url: str, log_name: str, tenant: str
+) -> None:
+    async with projected(store, redis_url, log_name, tenant) as live:
+        with pytest.raises(Interrupted):
+            await rebuild(store, ViewWriter(redis_url, log_name), progress=at_position(50), options=SMALL)
+        assert await keys_of(live, 2) > 0
+    options = ProjectorOptions(tick_s=0.05, upkeep=UpkeepOptions(abandoned_s=0.2))
+    writer = ViewWriter(redis_url, log_name)
+    projector = Projector(store, lambda: Follower(store, None, log_name, QUICK), writer, options)
+    async with running(projector), writing(store, redis_url, log_name) as live:
+
+        async def gone() -> bool:
+            return all(meta.traces == {1} for meta in await live.metas())
+
+        await eventually(gone)
+        assert await keys_of(live, 2) == 0
+        await all_true(store, redis_url, log_name, tenant)
 
 
 async def keys_of(writer: ViewWriter, generation: int) -> int:
@@ -411,11 +449,12 @@ async def test_a_builder_that_dies_holding_the_live_writes_stops_them_for_a_mome
 ) -> None:
     async with projected(store, redis_url, log_name, tenant) as live:
         async with writing(store, redis_url, log_name) as dying:
-            began_ms = await dying.now_ms()
+            await dying.metas()
             await dying.hold(range(256), 0.7)
         last = await append(store, log_name, [turn(tenant, "s1", "held")])
         await complete(live, last)
-        assert await live.now_ms() - began_ms >= 700
+        await live.metas()
+        assert live.looked_at_ms - dying.looked_at_ms >= 700
 
 
 async def test_a_rate_bounds_a_rebuild(store: Store, redis_url: str, log_name: str, tenant: str) -> None:

@@ -1,6 +1,7 @@
 """Several logs on real servers: tenants assigned before their first event, refused elsewhere, and routed over HTTP."""
 
 import asyncio
+import importlib
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from turnlog_eventstore import (
     UnknownLog,
     each_log,
 )
+from turnlog_ingest.fence import FenceWatch
 from turnlog_ingest.log_writers import LogWriters
 from turnlog_ingest.service import ingest
 from turnlog_runtime.settings import IngestSettings
@@ -108,6 +110,21 @@ async def test_an_assignment_waits_for_appends_under_way_and_then_sees_their_eve
         await connection.close()
 
 
+async def test_an_assignment_gives_up_soon_while_the_append_to_a_log_hangs(
+    store: Store, owner: Administration, owner_dsn: str, log_name: str, second: str, tenant: str
+) -> None:
+    """Meanwhile it holds the append locks of the logs before that one, and so their writes."""
+    hanging = await asyncpg.connect(owner_dsn)
+    async with hanging.transaction():
+        await hanging.execute("select pg_advisory_xact_lock(hashtextextended('turnlog.log/' || $1::text, 0))", second)
+        with pytest.raises(StoreUnavailable):
+            async with asyncio.timeout(8):
+                await owner.assign(tenant, second)
+    await hanging.close()
+    (stored,) = await store.append(log_name, [request(turn(tenant, "s"))])
+    assert isinstance(stored, Stored)
+
+
 async def test_the_owner_is_told_what_is_wrong(owner: Administration, dsn: str, log_name: str, tenant: str) -> None:
     with pytest.raises(UnknownLog):
         await owner.assign(tenant, "no-such-log")
@@ -165,6 +182,49 @@ async def test_a_tenants_log_is_asked_for_once_and_again_when_forgotten(
     assert logs.known(tenant) is None
     assert await logs.of(tenant) == second
     assert logs.known(tenant) == second
+
+
+async def test_a_tenants_log_is_asked_anew_of_another_postgres(
+    store: Store, owner: Administration, owner_dsn: str, log_name: str, second: str, tenant: str
+) -> None:
+    """It may be one restored to before the assignment, where no append would be refused."""
+    logs = TenantLogs(store, log_name)
+    await owner.assign(tenant, second)
+    await store.append(second, [request(turn(tenant, "s"))])
+    await logs.of(f"{tenant}-other")  # the connection stands
+    assert await logs.of(tenant) == second
+    connection = await asyncpg.connect(owner_dsn)
+    async with connection.transaction():
+        await connection.execute("set local session_replication_role = replica")
+        for table in ("tenants", "sessions", "events"):
+            await connection.execute(f"delete from turnlog.{table} where tenant = $1", tenant)
+    await connection.close()
+    assert await logs.of(tenant) == second
+    for heard in store._connections._listeners:
+        heard("another server")
+    assert logs.known(tenant) is None
+    assert await logs.of(tenant) == log_name
+
+
+async def test_a_task_of_a_log_that_fails_is_begun_again(
+    store: Store, log_name: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Queue[bool]()
+
+    async def run(_: FenceWatch, __: asyncio.Event) -> None:
+        begun.put_nowait(True)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(FenceWatch, "run", run)
+    monkeypatch.setattr(importlib.import_module("turnlog_eventstore.each_log"), "AGAIN_S", 0.01)
+    bus = Bus(nats_url)
+    writers = LogWriters(store, bus, IngestSettings(log=log_name), asyncio.Event())
+    writers.open(log_name)
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await begun.get()
+    await writers.close()
+    await bus.close()
 
 
 async def test_a_tenants_log_is_answered_from_memory_while_postgres_is_away(

@@ -16,7 +16,8 @@ from turnlog_eventstore import (
     Stored,
     StoreUnavailable,
 )
-from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings, InOrder, QueueFull
+from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
+from turnlog_ingest.waiting_writes import InOrder, QueueFull
 
 
 class Gate:

@@ -63,6 +63,14 @@ def test_what_only_one_replica_may_lead_is_never_given_up() -> None:
     assert moves(A, held, (), LEASE_S).give_up == ()
 
 
+def test_a_rebuild_is_taken_by_whoever_is_first_and_never_asked_back() -> None:
+    free = [Standing("rebuild/main", None, ALL), Standing("rebuild/second", None, ALL)]
+    assert moves(A, free, (), LEASE_S).take == ("rebuild/main", "rebuild/second")
+    under_way = [Standing("rebuild/main", A, ALL), Standing("rebuild/second", A, frozenset({A}))]
+    assert moves(A, under_way, (), LEASE_S) == Moves()
+    assert moves(B, under_way[:1], (), LEASE_S) == Moves()
+
+
 def test_replicas_that_come_and_go_settle_at_a_fair_spread_without_a_flap() -> None:
     held: dict[str, int | None] = {f"k/{n}": None for n in range(7)}
 

@@ -54,3 +54,29 @@ async def test_a_pump_outlives_any_failure_and_answers_again(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_nothing_is_asked_of_a_server_that_has_not_said_which_one_it_is(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that came back with older data may hold stamps of its predecessor."""
+    pump = Pump(redis_url, PumpSettings())
+    link, asked, go = pump._link, asyncio.Event(), asyncio.Event()
+    await link.open()
+    greet, run_id = link._greet, link.run_id
+
+    async def slow() -> str:
+        asked.set()
+        await go.wait()
+        return await greet()
+
+    monkeypatch.setattr(link, "_greet", slow)
+    opening = asyncio.create_task(link.open())
+    await asked.wait()
+    assert pump.submit(pack("PING")) is None
+    assert link.run_id == ""
+    go.set()
+    await opening
+    assert link.run_id == run_id
+    await link.close()
+    assert link.run_id == ""
