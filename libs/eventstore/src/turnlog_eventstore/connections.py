@@ -94,17 +94,28 @@ class Connections:
 
     @asynccontextmanager
     async def connection(self, deadline_s: float) -> AsyncIterator["PoolConnectionProxy[Any]"]:
-        """A connection of the pool. Raises `StoreUnavailable` when none can be had in time; nothing was sent then."""
+        """A connection of the pool, to the server that was reached last: one to a server before it is closed instead.
+        Raises `StoreUnavailable` when none can be had in time; nothing was sent then."""
+        ends_at = time.monotonic() + deadline_s
         connection = await self._acquire(deadline_s)
+        for _ in range(self._settings.pool_connections):
+            if epoch_of(connection) == self.epoch:
+                break
+            connection.terminate()
+            await self._release(connection)
+            connection = await self._acquire(ends_at - time.monotonic())
         try:
             yield connection
         finally:
-            try:
-                # It can break just as it is given back: asyncpg has closed it then, and what was asked has its answer.
-                with contextlib.suppress(TimeoutError, *_FAILURES):
-                    await self._pool.release(connection)
-            finally:
-                self._slots.release()
+            await self._release(connection)
+
+    async def _release(self, connection: "PoolConnectionProxy[Any]") -> None:
+        try:
+            # It can break just as it is given back: asyncpg has closed it then, and what was asked has its answer.
+            with contextlib.suppress(TimeoutError, *_FAILURES):
+                await self._pool.release(connection)
+        finally:
+            self._slots.release()
 
     async def read(self, query: Callable[[Connection], Awaitable[T]], deadline_s: float | None = None) -> T:
         """Run a read within the deadline (seconds, in all). Raises `StoreUnavailable` or `SchemaMissing`."""
