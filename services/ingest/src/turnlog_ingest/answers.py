@@ -1,7 +1,7 @@
 """Which HTTP status each failure of a write becomes: the one place in this service that decides on it."""
 
 from turnlog_eventstore import DiskFull, OutcomeUnknown, SchemaMissing, StoreError, UnknownLog
-from turnlog_ingest.fence import Fenced
+from turnlog_follow.fence import Fenced
 from turnlog_runtime.problems import Problem
 
 

@@ -11,7 +11,7 @@ from turnlog_events.event import NewEvent, rfc3339
 from turnlog_events.ids import checked_session_id
 from turnlog_events.strict_json import parse
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored, StoreError
-from turnlog_ingest.fence import Fenced
+from turnlog_follow.fence import Fenced
 from turnlog_ingest.log_writers import LogWriter
 from turnlog_ingest.turn_body import json_line, turn_event
 from turnlog_ingest.waiting_writes import InOrder, QueueFull

@@ -82,6 +82,7 @@ class GroupCommit:
         self._expiry: asyncio.TimerHandle | None = None
         self._expires_at = math.inf
         self._queued_gauge = QUEUED_EVENTS.labels(log)
+        self._last_commit_s = 0.0
 
     def submit(
         self, request: AppendRequest, order: InOrder | None = None, deadline: float | None = None
@@ -171,6 +172,7 @@ class GroupCommit:
         keys: set[tuple[str, str, str]] = set()
         held_back: list[Waiting] = []
         now = time.monotonic()
+        least_s = self._least_s()
         while self._queue:
             waiting = self._queue[0]
             count = len(waiting.request.events)
@@ -180,7 +182,7 @@ class GroupCommit:
             if batch and full:
                 break
             self._queue.popleft()
-            if waiting.deadline - now < LEAST_APPEND_S or (waiting.order is not None and waiting.order.broken):
+            if waiting.deadline - now < least_s or (waiting.order is not None and waiting.order.broken):
                 self._refuse(waiting)
                 continue
             own = {(event.tenant, event.session_id, event.key) for event in waiting.request.events}
@@ -198,6 +200,11 @@ class GroupCommit:
         BATCH_EVENTS.observe(events)
         return batch
 
+    def _least_s(self) -> float:
+        """What a request must have left to be taken. A batch has the time of its most urgent request: one that has less
+        than a commit takes now would make the outcome of all the others unknown, and the next batch's, too."""
+        return max(LEAST_APPEND_S, min(1.5 * self._last_commit_s, self._settings.deadline_s / 2))
+
     def _refuse(self, waiting: Waiting) -> None:
         self._queued_events -= len(waiting.request.events)
         waiting.fail(StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed"))
@@ -207,7 +214,10 @@ class GroupCommit:
         requests = [waiting.request for waiting in batch]
         left_s = min(waiting.deadline for waiting in batch) - started
         try:
-            results = await self._store.append(self._log, requests, max(left_s, LEAST_APPEND_S))
+            try:
+                results = await self._store.append(self._log, requests, max(left_s, LEAST_APPEND_S))
+            finally:
+                self._last_commit_s = time.monotonic() - started
         except StatementFailed as error:
             self._try_singly(batch, error)
             return
@@ -220,7 +230,7 @@ class GroupCommit:
             for waiting in batch:
                 waiting.fail(OutcomeUnknown(f"the commit failed: {type(error).__name__}"))
             return
-        COMMIT_SECONDS.observe(time.monotonic() - started)
+        COMMIT_SECONDS.observe(self._last_commit_s)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.result.done():
                 waiting.result.set_result(result)

@@ -11,7 +11,7 @@ from typing import Any
 
 from turnlog_bus import Bus
 from turnlog_eventstore import Appended, AppendRequest, Store, TenantLogs, each_log, kept_running
-from turnlog_ingest.fence import Fence, FenceWatch
+from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
 from turnlog_ingest.relay import Relay, RelaySettings
 from turnlog_ingest.waiting_writes import InOrder

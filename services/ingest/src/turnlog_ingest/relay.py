@@ -20,7 +20,7 @@ from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS, chain_hash
 from turnlog_eventstore import Appended, AppendRequest, Leadership, Store, Stored, StoreError, newly_stored
 from turnlog_eventstore.waiting import passed
-from turnlog_ingest.fence import FenceWatch
+from turnlog_follow.fence import FenceWatch
 from turnlog_ingest.tail import Tail
 
 RELAYED = Counter("turnlog_relayed_events_total", "Events published on JetStream")
@@ -80,9 +80,10 @@ class Relay:
         if not self.leading:
             self._to_hint.set()
             return
-        for request, result in zip(requests, results, strict=True):
-            if isinstance(result, Stored):
-                self._tail.add(newly_stored(request, result))
+        pairs = zip(requests, results, strict=True)
+        self._tail.add(
+            e for request, result in pairs if isinstance(result, Stored) for e in newly_stored(request, result)
+        )
         self._wake.set()
 
     async def hint_others(self) -> None:

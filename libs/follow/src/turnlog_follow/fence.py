@@ -1,15 +1,16 @@
 """The fence: writes are refused while the log's stream holds what this PostgreSQL does not.
 
 A PostgreSQL that was restored to an older state, or whose promoted stand-by lacked the tail, has lost acknowledged
-turns. JetStream, when it can be reached, still has them: its end is ahead of the log, or differs from it. Every ingest
-replica compares the two at intervals, and before its first append to a PostgreSQL it has not met (`epoch`). Away, NATS
-holds up nothing. The fence is lifted by itself only when the comparison is good again, or by `turnlog logs accept`,
-which gives the log a new incarnation and so a new stream.
+turns. JetStream, when it can be reached, still has them: its end is ahead of the log, or differs from it. Whoever
+appends (every replica of ingest and compressor) compares the two at intervals, and before its first append to a
+PostgreSQL it has not met (`epoch`). Away, NATS holds up nothing. The fence is lifted by itself only when the
+comparison is good again, or by `turnlog logs accept`, which gives the log a new incarnation and so a new stream.
 """
 
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -139,7 +140,9 @@ class FenceWatch:
         while not await passed(stop, self._every_s * random.uniform(0.8, 1.2)):
             await self.look()
 
-    async def append(self, log: str, requests: list[AppendRequest], deadline_s: float | None = None) -> list[Appended]:
+    async def append(
+        self, log: str, requests: Sequence[AppendRequest], deadline_s: float | None = None
+    ) -> list[Appended]:
         """`Store.append`, by the fence. Raises `Fenced` too.
 
         A server not met before is compared first. NATS has a second for that: while it is away, writes go on. That very
