@@ -18,7 +18,7 @@ import structlog
 
 from turnlog_compressor.job import Job, JobResult, JobSettings
 from turnlog_compressor.metrics import COMPRESSION_SECONDS, JOBS, LAG, PENDING
-from turnlog_compressor.ports import Log
+from turnlog_compressor.ports import Append, Log
 from turnlog_compressor.summariser import Summariser
 from turnlog_compressor.watchlist import Order, Watchlist, WatchSettings
 from turnlog_eventstore import Leadership, StoreError
@@ -65,8 +65,11 @@ class Compressor:
         limits: CompressorLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         announce: Callable[[], Awaitable[None]] | None = None,
+        append: Append | None = None,
     ) -> None:
-        """`announce` is called after each job that appended something: it tells the relay that the log moved."""
+        """`announce` is called after each job that appended something: it tells the relay that the log moved. Events
+        are appended by `append`; by default the store's own, without a fence."""
+        self._append = append
         self._announce = announce
         self._store = store
         self._follower = follower
@@ -182,7 +185,7 @@ class Compressor:
             self._room.set()
 
     async def _work_on(self, order: Order) -> None:
-        job = Job(self._follower.log, self._store, self._summariser, self._limits.job, order)
+        job = Job(self._follower.log, self._store, self._summariser, self._limits.job, order, self._append)
         started = self._clock()
         outcome = "failed"
         result: JobResult | None = None

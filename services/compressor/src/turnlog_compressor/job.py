@@ -15,7 +15,7 @@ from turnlog_compressor.cover import Cover, cover_of
 from turnlog_compressor.metrics import COMPRESSION_SECONDS, SUMMARIES
 from turnlog_compressor.nodes import Nodes
 from turnlog_compressor.plan import Page, PlanSettings, Step, first_wanted, plan
-from turnlog_compressor.ports import Log
+from turnlog_compressor.ports import Append, Log
 from turnlog_compressor.records import ended_event, summary_event, summary_payload
 from turnlog_compressor.summariser import EXTRACTIVE, Summariser, Summary
 from turnlog_compressor.transcript import Piece, piece_of, visible_ranges
@@ -60,12 +60,20 @@ class JobResult:
 class Job:
     """One order on one session of one log."""
 
-    def __init__(self, log: str, store: Log, summariser: Summariser, settings: JobSettings, order: Order) -> None:
+    def __init__(
+        self,
+        log: str,
+        store: Log,
+        summariser: Summariser,
+        settings: JobSettings,
+        order: Order,
+        append: Append | None = None,
+    ) -> None:
         self._store = store
         self._summariser = summariser
         self._settings = settings
         self._order = order
-        self._writer = Writer(log, store)
+        self._writer = Writer(log, store, append)
         self._made: set[str] = set()
         self._ended: str | None = None
 

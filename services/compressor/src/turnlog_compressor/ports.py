@@ -1,11 +1,14 @@
 """What the compressor asks of the event store, so that its tests can stand in for it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from turnlog_events.event import Event
 from turnlog_eventstore import Appended, AppendRequest, Leadership
+
+Append = Callable[[str, list[AppendRequest]], Awaitable[list[Appended]]]
+"""Appends requests to a log by its name, as `turnlog_eventstore.Store.append` does."""
 
 
 class Log(Protocol):

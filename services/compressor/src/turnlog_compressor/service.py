@@ -17,6 +17,7 @@ from turnlog_compressor.summariser import Summariser, SummariserSettings
 from turnlog_compressor.watchlist import WatchSettings
 from turnlog_eventstore import Store, StoreError, StoreSettings, each_log
 from turnlog_follow import Follower
+from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_runtime.settings import CompressorSettings, SettingsError
 
 
@@ -30,8 +31,20 @@ async def compress(
     limits = limits_of(settings)
 
     async def compress_one(log: str) -> None:
-        announce = _hinting(store, bus, log) if bus is not None else None
-        await Compressor(store, Follower(store, bus, log), summariser, limits, announce=announce).run(stop)
+        follower = Follower(store, bus, log)
+        if bus is None:
+            await Compressor(store, follower, summariser, limits).run(stop)
+            return
+        watch = FenceWatch(store, bus, log, Fence(log))
+        announce = _hinting(store, bus, log)
+        compressor = Compressor(store, follower, summariser, limits, announce=announce, append=watch.append)
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch.run(stop))
+            try:
+                await compressor.run(stop)
+            finally:
+                watching.cancel()
+                await watch.close()
 
     try:
         await each_log(store, settings.logs_to_lead, compress_one, stop, end_s=limits.drain_s + 1)

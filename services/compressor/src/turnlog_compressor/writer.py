@@ -2,7 +2,7 @@
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from turnlog_compressor.ports import Log
+from turnlog_compressor.ports import Append, Log
 from turnlog_events.event import Event, NewEvent
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Rejected, StoreUnavailable
 
@@ -11,11 +11,12 @@ BACKOFF_MAX_S = 5.0
 
 
 class Writer:
-    """Appends to one log."""
+    """Appends to one log, by `append` (the store's own when none is given)."""
 
-    def __init__(self, log: str, store: Log) -> None:
+    def __init__(self, log: str, store: Log, append: Append | None = None) -> None:
         self._log = log
         self._store = store
+        self._append: Append = append or store.append
 
     async def append(self, event: NewEvent) -> Appended:
         """The event's place, or `Rejected` when its key holds another body. Raises the store's error after
@@ -26,7 +27,7 @@ class Writer:
             stop=stop_after_attempt(ATTEMPTS),
             reraise=True,
         )
-        results: list[Appended] = await retrying(self._store.append, self._log, [AppendRequest((event,))])
+        results: list[Appended] = await retrying(self._append, self._log, [AppendRequest((event,))])
         return results[0]
 
     async def summary(self, event: NewEvent) -> tuple[Event, bool]:
