@@ -10,7 +10,7 @@ from turnlog_cli.addresses import nats_url, owner_url
 from turnlog_cli.errors import CommandError
 from turnlog_cli.screen import Screen, count, marked
 from turnlog_eventstore import Administration, Store, StoreError, StoreSettings, UnknownLog
-from turnlog_ingest.fence import Comparison, compare
+from turnlog_follow.fence import Comparison, compare
 from turnlog_runtime.settings import SharedSettings
 
 T = TypeVar("T")
