@@ -9,7 +9,7 @@ from faults.steps.judging import events_of, log_faults
 from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName
 from turnlog_eventstore import Store
-from turnlog_ingest.fence import Fence, FenceWatch
+from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_ingest.relay import Relay, RelaySettings
 
 BEFORE, DURING = 24, 6
