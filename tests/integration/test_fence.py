@@ -13,7 +13,7 @@ import pytest
 from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName
 from turnlog_eventstore import Administration, LogHead, Store, Stored, StoreUnavailable
-from turnlog_ingest.fence import Fence, Fenced, FenceWatch
+from turnlog_follow.fence import Fence, Fenced, FenceWatch
 from turnlog_ingest.relay import Relay, RelaySettings
 
 FAST = RelaySettings(poll_s=0.1, retry_s=0.1, retry_max_s=0.1)

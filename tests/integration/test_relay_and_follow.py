@@ -13,7 +13,7 @@ from making import request, turn
 from turnlog_bus import Bus, StreamMissing, StreamName, WrongSequence
 from turnlog_eventstore import Store
 from turnlog_follow import Batch, Follower, FollowSettings
-from turnlog_ingest.fence import Fence, FenceWatch
+from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_ingest.relay import Relay, RelaySettings
 
 FAST = RelaySettings(poll_s=0.1, retry_s=0.1)

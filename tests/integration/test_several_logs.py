@@ -25,7 +25,7 @@ from turnlog_eventstore import (
     UnknownLog,
     each_log,
 )
-from turnlog_ingest.fence import FenceWatch
+from turnlog_follow.fence import FenceWatch
 from turnlog_ingest.log_writers import LogWriters
 from turnlog_ingest.service import ingest
 from turnlog_runtime.settings import IngestSettings

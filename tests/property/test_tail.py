@@ -1,18 +1,26 @@
 """The relay's tail: whatever is added, what it gives follows the position asked for without a gap."""
 
+from dataclasses import replace
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from turnlog_events.event import TURN_STORED, Event
+from turnlog_events.hashing import GENESIS, chain_hash
 from turnlog_ingest.relay import in_batches
 from turnlog_ingest.tail import Tail
 
 
-def at(position: int, size_bytes: int = 10) -> Event:
-    return Event(
-        "main", position, "id", "t", "s", position, TURN_STORED, 1, f"k{position}", 0, None, None, None,
+@cache
+def at(position: int, size_bytes: int = 10, history: str = "one") -> Event:
+    """The event at a position of a history, chained to the one before."""
+    event = Event(
+        "main", position, history, "t", "s", position, TURN_STORED, 1, f"k{position}", 0, None, None, None,
         b"x" * size_bytes, bytes(32), "", bytes(32),
     )  # fmt: skip
+    before = at(position - 1, size_bytes, history).chain_hash if position > 1 else GENESIS
+    return replace(event, chain_hash=chain_hash(before, event))
 
 
 RUNS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), max_size=8)
@@ -60,3 +68,11 @@ def test_batches_hold_every_event_in_order_within_the_bytes(sizes: list[int], ma
     batches = list(in_batches(events, max_bytes))
     assert [e for batch in batches for e in batch] == events
     assert all(sum(len(e.payload) for e in b) <= max_bytes or len(b) == 1 for b in batches)
+
+
+def test_a_commit_of_another_history_takes_the_place_of_what_was_there() -> None:
+    tail = Tail()
+    tail.add(at(n) for n in range(1, 5))
+    tail.add(at(n, history="other") for n in range(5, 7))
+    assert tail.after(3, 10) == []
+    assert [event.event_id for event in tail.after(4, 10)] == ["other", "other"]

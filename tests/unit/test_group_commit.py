@@ -281,3 +281,23 @@ async def test_requests_tried_singly_keep_their_deadlines_and_their_place_before
     with pytest.raises(StoreUnavailable, match="nothing was stored"):
         await asyncio.wait_for(later, 5)
     assert not futures[1].done()
+
+
+async def test_a_request_with_less_time_than_a_commit_takes_is_refused_and_does_not_hurry_the_others(
+    gate: Gate, start: Start
+) -> None:
+    commit = start(GroupCommitSettings(deadline_s=2.0))
+    first = commit.submit(request(turn("t", "s", "a")))
+    requests, _, answer = await gate.take()
+    await asyncio.sleep(0.3)
+    urgent = commit.submit(request(turn("t", "s", "b")), deadline=time.monotonic() + 0.35)
+    patient = commit.submit(request(turn("t", "s", "c")))
+    answer.set_result(stored(requests))
+    await first
+    requests, deadline_s, answer = await gate.take()
+    answer.set_result(stored(requests))
+    assert len(requests) == 1
+    assert deadline_s > 1.0
+    with pytest.raises(StoreUnavailable):
+        await urgent
+    await patient

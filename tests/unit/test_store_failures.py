@@ -6,8 +6,8 @@ from asyncpg import exceptions as pg
 
 from turnlog_eventstore import DiskFull, OutcomeUnknown, SchemaMissing, StatementFailed, StoreUnavailable
 from turnlog_eventstore.failures import read_failure, write_failure
+from turnlog_follow.fence import Fenced
 from turnlog_ingest.answers import write_problem
-from turnlog_ingest.fence import Fenced
 
 NOT_STORED = [
     pg.AdminShutdownError, pg.CannotConnectNowError, pg.IdleSessionTimeoutError, pg.QueryCanceledError,
