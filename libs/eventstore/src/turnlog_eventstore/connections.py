@@ -101,7 +101,7 @@ class Connections:
         for _ in range(self._settings.pool_connections):
             if epoch_of(connection) == self.epoch:
                 break
-            connection.terminate()
+            _end(connection)
             await self._release(connection)
             connection = await self._acquire(ends_at - time.monotonic())
         try:
@@ -173,7 +173,7 @@ class Connections:
     def _give_back(self, getting: "asyncio.Future[Any]") -> None:
         """A connection came after its asker had left: close it, as giving it back would take another wait."""
         if not getting.cancelled() and getting.exception() is None:
-            getting.result().terminate()
+            _end(getting.result())
         self._slots.release()
 
     async def _learn_epoch(self, connection: Connection) -> None:
@@ -216,9 +216,14 @@ def _is_gone(connection: Connection) -> bool:
         return True
 
 
-def _abandon(connection: Connection, task: "asyncio.Future[Any]") -> None:
+def _end(connection: Connection) -> None:
+    """Close it at once, if the pool has not taken it back already."""
     if not _is_gone(connection):
         connection.terminate()
+
+
+def _abandon(connection: Connection, task: "asyncio.Future[Any]") -> None:
+    _end(connection)
     task.add_done_callback(_forget)
 
 
