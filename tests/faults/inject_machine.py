@@ -109,13 +109,14 @@ async def clock_of_services(world: World, rng: random.Random) -> AsyncIterator[N
     """One replica of each service believes that it is tomorrow, or yesterday."""
     victims = [rng.choice(world.of(service)) for service in dict.fromkeys(r.service for r in world.replicas.values())]
     try:
-        await asyncio.gather(*(victim.terminate() for victim in victims))
-        offsets = rng.choices(("+1d", "-1d"), k=len(victims))
-        await asyncio.gather(*(v.start(clock(o)) for v, o in zip(victims, offsets, strict=True)))
+        for victim in victims:  # one after the other: many starting at once take the machine from those that serve
+            await victim.terminate()
+            await victim.start(clock(rng.choice(("+1d", "-1d"))))
         yield
     finally:
-        await asyncio.gather(*(victim.terminate() for victim in victims))
-        await asyncio.gather(*(victim.start(wait=False) for victim in victims))
+        for victim in victims:
+            await victim.terminate()
+            await victim.start()
 
 
 @asynccontextmanager
