@@ -48,3 +48,29 @@ async def test_a_connection_that_breaks_as_it_is_given_back_costs_no_answer_and_
     monkeypatch.setattr(asyncpg.Pool, "release", breaking)
     assert await connections.write(lambda c: c.fetchval("select 1")) == 1
     assert await connections.read(lambda c: c.fetchval("select 2")) == 2
+
+
+async def test_a_connection_to_a_server_before_is_closed_instead_of_used(connections: Connections) -> None:
+    pid, epoch = await connections.read(lambda c: c.fetchval("select pg_backend_pid()")), connections.epoch
+    connections.epoch = "another server's"
+    assert await connections.read(lambda c: c.fetchval("select pg_backend_pid()")) != pid
+    assert connections.epoch == epoch
+
+
+async def test_a_connection_that_the_pool_took_back_before_it_was_looked_at_is_not_used_either(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connections.read(lambda c: c.fetchval("select 1"))
+    acquire = connections._pool.acquire
+    taken_back: list[object] = []
+
+    async def acquired_and_lost() -> Any:
+        connection = await acquire()
+        if not taken_back:
+            taken_back.append(connection)
+            await connections._pool.release(connection)
+        return connection
+
+    monkeypatch.setattr(connections._pool, "acquire", acquired_and_lost)
+    assert await connections.read(lambda c: c.fetchval("select 3")) == 3
+    assert len(taken_back) == 1

@@ -7,8 +7,8 @@ import pytest
 
 from turnlog_bus import StreamName
 from turnlog_eventstore import LogHead
-from turnlog_follow.fence import Comparison, Fence, FenceWatch
 from turnlog_follow import fence
+from turnlog_follow.fence import Comparison, Fence, FenceWatch
 
 STREAM = StreamName("main", "f" * 32)
 
