@@ -3,7 +3,9 @@
 Goes around the proxies. Called by `run.py` when everything is healed and quiet.
 """
 
+import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +22,7 @@ from turnlog_views import ViewWriter, WriterSettings
 
 PAGE_EVENTS = 2_000
 TAIL_EVENTS, SAMPLED_EVENTS = 200, 200
+RELAYED_S = 10.0
 
 
 @asynccontextmanager
@@ -53,22 +56,34 @@ def row_of(event: Event) -> LogRow:
     )  # fmt: skip
 
 
+async def _ends(store: Store, bus: Bus, log: str) -> tuple[StreamName, int, int]:
+    """The log's stream, where it ends, and the log's head read after that: a last summary may still come, so the relay
+    has `RELAYED_S` to bring the two together."""
+    deadline = time.monotonic() + RELAYED_S
+    while True:
+        before = await store.head(log)
+        name = StreamName(log, before.incarnation)
+        last = await bus.last_sequence(name) if before.position else 0
+        head = (await store.head(log)).position
+        if last >= head or time.monotonic() > deadline:
+            return name, last, head
+        await asyncio.sleep(0.1)
+
+
 async def relayed(store: Store, bus: Bus, logs: Sequence[str], seed: int) -> list[Finding]:
     """JetStream ends where each log ends, and its sequence N holds position N (the newest events, and some others)."""
     findings: list[Finding] = []
     for log in logs:
-        head = await store.head(log)
-        name = StreamName(log, head.incarnation)
-        last = await bus.last_sequence(name) if head.position else 0
-        if last != head.position:
-            findings.append(Finding("relay", log, f"JetStream ends at {last}, PostgreSQL at {head.position}"))
-        for position in _positions(head.position, seed):
+        name, last, head = await _ends(store, bus, log)
+        if last != head:
+            findings.append(Finding("relay", log, f"JetStream ends at {last}, PostgreSQL at {head}"))
+        for position in _positions(head, seed):
             stored = (await store.read_after(log, position - 1, 1))[0]
             message = await bus.event_at(name, position)
             if message is not None and (message.position, message.chain_hash) != (position, stored.chain_hash):
                 what = f"sequence {position} holds position {message.position} of chain {message.chain_hash.hex()[:12]}"
                 findings.append(Finding("relay", log, what))
-            if message is None and position == head.position:
+            if message is None and position == head:
                 findings.append(Finding("relay", log, f"sequence {position}, the last, is missing"))
     return findings
 

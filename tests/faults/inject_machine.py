@@ -161,5 +161,14 @@ FAULTS = (
     _of_postgres("disk-full", FULL, make=disk_full, needs=("mount",)),
     _of_postgres("fsync-errors", FULL, make=fsync_errors, needs=("strace",)),
     _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("faketime",)),
-    Fault("clock-of-services", CLOCK, ("processes",), clock_of_services, needs=("faketime",), hold_s=5),
+    Fault(
+        "clock-of-services",
+        CLOCK,
+        ("processes",),
+        clock_of_services,
+        reads=FROM_THE_MODELS,  # "stale": processes that start leave PostgreSQL's answer unread for a second
+        warm_reads=FROM_THE_MODELS,
+        needs=("faketime",),
+        hold_s=5,
+    ),
 )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from faults.inject_fault import Fault, Make
+from faults.inject_fault import FROM_THE_MODELS, Fault, Make
 from faults.replica import Replica
 from faults.world import SERVICES, World
 
@@ -91,6 +91,8 @@ FAULTS = (
         ("processes",),
         restarted_in_turn,
         writes=frozenset({"stored", "refused"}),
+        reads=FROM_THE_MODELS,  # "stale": processes that start leave PostgreSQL's answer unread for a second
+        warm_reads=FROM_THE_MODELS,
         hold_s=0.5,
     ),
 )
