@@ -61,16 +61,22 @@ async def test_a_connection_that_the_pool_took_back_before_it_was_looked_at_is_n
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await connections.read(lambda c: c.fetchval("select 1"))
-    acquire = connections._pool.acquire
+    pool = connections._pool
     taken_back: list[object] = []
 
-    async def acquired_and_lost() -> Any:
-        connection = await acquire()
-        if not taken_back:
-            taken_back.append(connection)
-            await connections._pool.release(connection)
-        return connection
+    class Losing:
+        """The pool, but the first connection is taken back before its asker has it."""
 
-    monkeypatch.setattr(connections._pool, "acquire", acquired_and_lost)
+        release = pool.release
+        close = pool.close
+
+        async def acquire(self) -> Any:
+            connection = await pool.acquire()
+            if not taken_back:
+                taken_back.append(connection)
+                await pool.release(connection)
+            return connection
+
+    monkeypatch.setattr(connections, "_pool", Losing())
     assert await connections.read(lambda c: c.fetchval("select 3")) == 3
     assert len(taken_back) == 1
