@@ -1,7 +1,10 @@
 """Each hot query uses its index, without a sort or a sequential scan, on an empty table and on a filled one."""
 
 import json
+import uuid
+from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from making import request, turn
 from turnlog_eventstore import Store
 from turnlog_eventstore.statements import statement
+from turnlog_migrations import migrate
 
 HOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "read_after": (("main", 10, 100), "events_pkey"),
@@ -31,15 +35,27 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(n for child in plan.get("Plans", ()) for n in nodes(child))]
 
 
-@pytest.fixture(scope="module", params=["almost empty", "filled"])
-async def planner(request: pytest.FixtureRequest, servers: Any) -> Any:
-    connection = await asyncpg.connect(servers.owner_dsn)
+@pytest.fixture(scope="module", params=["empty", "filled"])
+async def planner(request: pytest.FixtureRequest, servers: Any) -> AsyncIterator[Any]:
+    """A database of its own: plans follow the statistics, and in a shared one those follow what ran before."""
+    name = f"turnlog_plans_{uuid.uuid4().hex[:8]}"
+    owner = await asyncpg.connect(servers.owner_dsn)
+    await owner.execute(f"create database {name}")
+    await migrate(of_database(servers.owner_dsn, name))
+    connection = await asyncpg.connect(of_database(servers.owner_dsn, name))
     if request.param == "filled":
-        await fill(servers.dsn)
+        await fill(of_database(servers.dsn, name))
         await connection.execute("analyze turnlog.events, turnlog.sessions, turnlog.session_agents")
     await connection.execute("set plan_cache_mode = force_generic_plan")
     yield connection
     await connection.close()
+    await owner.execute(f"drop database {name} with (force)")
+    await owner.close()
+
+
+def of_database(dsn: str, name: str) -> str:
+    """The address of another database on the same server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
 async def fill(dsn: str) -> None:
