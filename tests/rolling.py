@@ -110,6 +110,11 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
         self.connects = 0
 
+    @property
+    def open(self) -> bool:
+        """Whether the last answer left the connection open."""
+        return self._writer is not None
+
     async def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes, Replica]:
         """One request; its status, body, and who answered."""
         while self._writer is None:
