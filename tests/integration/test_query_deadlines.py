@@ -14,6 +14,7 @@ from querying import Api, client_of, fresh, hubs, in_background, problem_in, red
 from turnlog_eventstore import Store, StoreSettings, TenantLogs
 from turnlog_query import Limits, QueryDeps, create_app
 from turnlog_runtime.health import Check, Health
+from turnlog_runtime.tenants import tenant_header_gate
 
 LIMITS = Limits(read_s=1.0, confirm_s=0.2, older_s=0.5, watch_s=0.05, look_s=0.3)
 SLACK_S = 0.5
@@ -218,7 +219,7 @@ async def test_tenants_are_read_in_their_own_logs(store: Store, redis: Api) -> N
             return {"here": redis.log, "elsewhere": "another"}.get(tenant)
 
     deps = QueryDeps(store, redis.deps.views, hubs(store), "main", LIMITS, Assigned(store, "main"))
-    async with client_of(create_app(deps, "x-tenant")) as client:
+    async with client_of(create_app(deps, tenant_header_gate("x-tenant"))) as client:
         for tenant, log, status in (("here", redis.log, 200), ("elsewhere", redis.log, 404), ("here", "main", 404)):
             response = await client.get(f"/v1/logs/{log}/events", headers={"x-tenant": tenant})
             assert response.status_code == status, (tenant, log)

@@ -28,10 +28,18 @@ class AsyncClient:
     failures that may pass. Reads return the API's JSON objects.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy = RetryPolicy(), timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout_s: float = 15.0,
+    ) -> None:
+        """`api_key` is an API key or an access token; none is needed where the server asks for none."""
         self.url = url.rstrip("/")
         self._retry = retry
-        self._http = httpx.AsyncClient(**options(self.url, timeout_s))
+        self._http = httpx.AsyncClient(**options(self.url, timeout_s, api_key))
 
     async def close(self) -> None:
         """Close all connections."""

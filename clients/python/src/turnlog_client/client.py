@@ -27,10 +27,18 @@ class Client:
     failures that may pass. Reads return the API's JSON objects.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy = RetryPolicy(), timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout_s: float = 15.0,
+    ) -> None:
+        """`api_key` is an API key or an access token; none is needed where the server asks for none."""
         self.url = url.rstrip("/")
         self._retry = retry
-        self._http = httpx.Client(**options(self.url, timeout_s))
+        self._http = httpx.Client(**options(self.url, timeout_s, api_key))
 
     def close(self) -> None:
         """Close all connections."""

@@ -48,6 +48,9 @@ class SharedSettings(BaseSettings):
     tenant_header: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,63})?$")
     """The header in which a proxy that authenticates names the tenant, in lower case; empty: none, and the tenant is
     `default`. Set it only where nobody but that proxy can reach the port."""
+    auth: str = Field(default="off", pattern="^(required|off)$")
+    """Whether every call must show a credential (`required`), or everybody is the tenant `default` (`off`: loopback
+    only)."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)

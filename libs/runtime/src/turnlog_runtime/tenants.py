@@ -1,19 +1,11 @@
-"""Whose request it is. The only place that says so.
+"""The tenant as a proxy names it: for deployments where something in front authenticates (`TURNLOG_TENANT_HEADER`)."""
 
-Before credentials exist a request is of the tenant `default`, unless a proxy in front authenticates and names the
-tenant in a header that the operator trusts (`TURNLOG_TENANT_HEADER`).
-"""
+from dataclasses import replace
 
-from turnlog_events.ids import DEFAULT_TENANT, is_id
+from turnlog_events.ids import is_id
 from turnlog_runtime.asgi import App, Receive, Scope, Send
+from turnlog_runtime.principal import ANYBODY, Gate, identify, open_gate
 from turnlog_runtime.problems import Problem
-
-_KEY = "turnlog.tenant"
-
-
-def tenant_of(scope: Scope) -> str:
-    """The tenant of a request, from its ASGI scope."""
-    return str(scope.get(_KEY, DEFAULT_TENANT))
 
 
 class TrustedTenant:
@@ -25,7 +17,7 @@ class TrustedTenant:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Raises `Problem` 422 without a good tenant; stands below the edge."""
         if scope["type"] == "http":
-            scope[_KEY] = self._tenant(scope)
+            identify(scope, replace(ANYBODY, tenant=self._tenant(scope)))
         await self._app(scope, receive, send)
 
     def _tenant(self, scope: Scope) -> str:
@@ -39,9 +31,6 @@ class TrustedTenant:
         return tenant
 
 
-def with_tenants(app: App, name: str) -> App:
-    """The app, with tenants from the header of this name; as it is when the name is empty."""
-    return TrustedTenant(app, name) if name else app
-
-
-__all__ = ["TrustedTenant", "tenant_of", "with_tenants"]
+def tenant_header_gate(name: str) -> Gate:
+    """A gate that takes tenants from the header of this name; open when the name is empty."""
+    return (lambda app: TrustedTenant(app, name)) if name else open_gate

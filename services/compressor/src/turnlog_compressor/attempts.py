@@ -89,9 +89,9 @@ class Attempts:
     def _wait(self, state: RetryCallState) -> float:
         """Exponential with full jitter on top, and never sooner than the server asked."""
         settings = self._settings
-        backoff = wait_exponential_jitter(
-            multiplier=settings.backoff_s, max=settings.backoff_max_s, jitter=settings.backoff_s
-        )(state)
+        backoff = wait_exponential_jitter(settings.backoff_s, max=settings.backoff_max_s, jitter=settings.backoff_s)(
+            state
+        )
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, ModelError) else None
         return max(backoff, asked or 0.0)

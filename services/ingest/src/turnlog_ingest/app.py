@@ -21,9 +21,9 @@ from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send, read_body, respond
 from turnlog_runtime.deadlines import Deadlines
+from turnlog_runtime.principal import Gate, open_gate, tenant_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
-from turnlog_runtime.tenants import tenant_of, with_tenants
 
 BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
@@ -68,11 +68,11 @@ class HotWrites:
 
 
 def create_app(
-    writes: Writes, body_max_bytes: int, bulk_max_bytes: int, tenant_header: str = "", deadline_s: float = 5.0
+    writes: Writes, body_max_bytes: int, bulk_max_bytes: int, gate: Gate = open_gate, deadline_s: float = 5.0
 ) -> App:
     """The write API as one ASGI app. A write takes `deadline_s` at most once its body has arrived."""
     routes = raising(documented(writes, body_max_bytes, bulk_max_bytes))
-    app = with_tenants(HotWrites(routes, writes, body_max_bytes), tenant_header)
+    app = gate(HotWrites(routes, writes, body_max_bytes))
     return Edge(app, write_problem, _deadlines(deadline_s))
 
 

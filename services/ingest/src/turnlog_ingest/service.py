@@ -10,7 +10,9 @@ from turnlog_ingest.app import create_app
 from turnlog_ingest.log_writers import LogWriters
 from turnlog_ingest.writes import Writes
 from turnlog_runtime.asgi import App
+from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import IngestSettings, SharedSettings
+from turnlog_runtime.tenants import tenant_header_gate
 
 
 def store_settings(settings: SharedSettings) -> StoreSettings:
@@ -31,13 +33,17 @@ def bus_settings(settings: SharedSettings) -> BusSettings:
 
 @asynccontextmanager
 async def ingest(
-    store: Store, bus: Bus, settings: IngestSettings, stop: asyncio.Event | None = None
+    store: Store,
+    bus: Bus,
+    settings: IngestSettings,
+    stop: asyncio.Event | None = None,
+    gate: Gate | None = None,
 ) -> AsyncIterator[App]:
     """The write API with the commit, fence and relay tasks of every log running.
 
     Once `stop` is set the relays give their leadership up, so that other replicas publish while this one still commits
     what it is sent. On leaving (the HTTP server has stopped taking requests by then) queued writes are committed; what
-    the relays do not reach, the next ones do.
+    the relays do not reach, the next ones do. `gate` says who is let in; by default the settings' tenant header.
     """
     writers = LogWriters(store, bus, settings, stop or asyncio.Event())
     writers.start()
@@ -46,7 +52,7 @@ async def ingest(
             Writes(writers, store, settings.deadline_s),
             settings.body_max_bytes,
             settings.bulk_max_bytes,
-            settings.tenant_header,
+            gate or tenant_header_gate(settings.tenant_header),
             settings.deadline_s,
         )
     finally:

@@ -16,9 +16,9 @@ from turnlog_query.routes_audit import audit_routes
 from turnlog_query.routes_sessions import session_routes
 from turnlog_query.routes_tools import tool_routes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
+from turnlog_runtime.principal import Gate, open_gate
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
-from turnlog_runtime.tenants import with_tenants
 
 DESCRIPTION = """Reads of Turnlog, the memory log of AI agents: recent turns, rolling summary, context within a token
 budget, live events, and the history for auditors. Errors are `application/problem+json` (RFC 9457) with the member
@@ -26,7 +26,7 @@ budget, live events, and the history for auditors. Errors are `application/probl
 it is answered 304."""
 
 
-def create_app(deps: QueryDeps, tenant_header: str = "") -> App:
+def create_app(deps: QueryDeps, gate: Gate = open_gate) -> App:
     """The app, behind the edge that gives errors their form. `background(deps, stop)` must run beside it."""
     api = FastAPI(
         title="Turnlog: read API",
@@ -41,7 +41,7 @@ def create_app(deps: QueryDeps, tenant_header: str = "") -> App:
     for router in routers:
         api.include_router(router)
     api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
-    app = with_tenants(FastTurns(deps, _without_slashes(raising(api))), tenant_header)
+    app = gate(FastTurns(deps, _without_slashes(raising(api))))
     return Edge(app, problem_for, read_deadlines(deps.limits))
 
 

@@ -11,7 +11,7 @@ from turnlog_query.etag import matches
 from turnlog_query.params import LIMIT_DEFAULT, LIMIT_MAX
 from turnlog_query.turns import newest_turns
 from turnlog_runtime.asgi import App, Receive, Scope, Send
-from turnlog_runtime.tenants import tenant_of
+from turnlog_runtime.principal import tenant_of
 
 _PREFIX, _SUFFIX = "/v1/sessions/", "/turns"
 _START, _END = len(_PREFIX), -len(_SUFFIX)

@@ -10,7 +10,7 @@ from turnlog_query.audit import log_events, log_head
 from turnlog_query.deps import QueryDeps
 from turnlog_query.examples import documented
 from turnlog_query.responses import responded
-from turnlog_runtime.tenants import tenant_of
+from turnlog_runtime.principal import tenant_of
 
 LogName = Annotated[str, Path(description="The log.", pattern="^[a-z0-9][a-z0-9-]{0,31}$", examples=["main"])]
 

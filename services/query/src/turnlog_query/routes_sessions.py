@@ -18,8 +18,8 @@ from turnlog_query.stream_response import StreamResponse
 from turnlog_query.summary import summary_of
 from turnlog_query.tasks import task_of
 from turnlog_query.turns import turns_of
+from turnlog_runtime.principal import tenant_of
 from turnlog_runtime.problems import Problem
-from turnlog_runtime.tenants import tenant_of
 
 SessionId = Annotated[str, Path(description="The session.", examples=["trip-to-lisbon"])]
 TaskId = Annotated[str, Path(description="The task, as `POST …/compress` named it.")]

@@ -9,7 +9,7 @@ from turnlog_query.examples import documented, tool_body
 from turnlog_query.responses import responded
 from turnlog_query.tools import compressed_memory, recent_turns, tool_call
 from turnlog_runtime.asgi import read_body
-from turnlog_runtime.tenants import tenant_of
+from turnlog_runtime.principal import tenant_of
 
 BODY_MAX_BYTES = 64 * 1024
 

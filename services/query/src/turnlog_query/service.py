@@ -16,16 +16,21 @@ from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
 from turnlog_query.logs import Hubs
 from turnlog_runtime.asgi import App
+from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import QuerySettings
+from turnlog_runtime.tenants import tenant_header_gate
 from turnlog_views import LogIdentity, PumpSettings, ReaderSettings, ViewReader
 
 
 @asynccontextmanager
-async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event) -> AsyncIterator[App]:
+async def query(
+    store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event, gate: Gate | None = None
+) -> AsyncIterator[App]:
     """The read API with its background tasks running.
 
     Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open
-    requests. Without an address of Redis every read is answered by PostgreSQL.
+    requests. Without an address of Redis every read is answered by PostgreSQL. `gate` says who is let in; by default
+    the settings' tenant header.
     """
     await asyncio.to_thread(load)
     limits = Limits.of(settings)
@@ -39,7 +44,7 @@ async def query(store: Store, bus: Bus | None, settings: QuerySettings, stop: as
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
             try:
-                yield create_app(deps, settings.tenant_header)
+                yield create_app(deps, gate or tenant_header_gate(settings.tenant_header))
             finally:
                 running.cancel()
     finally:

@@ -1,0 +1,1 @@
+"""Credentials: API keys, access tokens, the gate that asks for them."""
