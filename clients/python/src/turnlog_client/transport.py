@@ -11,7 +11,7 @@ STREAM_TIMEOUT = httpx.Timeout(15.0, read=60.0)
 """Live streams carry a heartbeat well within a minute."""
 
 
-def options(url: str, timeout_s: float, api_key: str | None) -> dict[str, Any]:
+def options(url: str, timeout_s: float, api_key: str | None = None) -> dict[str, Any]:
     """Arguments of httpx's clients. A server on this machine is never asked through a proxy."""
     return {
         "headers": {"authorization": f"Bearer {api_key}"} if api_key else {},
