@@ -160,6 +160,20 @@ def verify(log: Log = None, data_dir: DataDir = None, as_json: AsJson = False) -
 
 
 @app.command()
+def openapi(
+    markdown: Annotated[bool, typer.Option("--markdown", help="The page for people instead of JSON.")] = False,
+) -> None:
+    """Print the OpenAPI document of the HTTP API. Needs no server."""
+    import asyncio
+    import json
+
+    from turnlog_cli.api_document import document, reference
+
+    found = asyncio.run(document())
+    sys.stdout.write(reference(found) if markdown else json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command()
 def doctor(
     url: Url = None,
     log: Annotated[str | None, typer.Option("--log", help="Only this log (default: all).")] = None,
