@@ -69,7 +69,8 @@ def test_files_are_created_viewed_and_edited(tool: BetaAbstractMemoryTool) -> No
     assert said == f"! No replacement was performed, old_str `four` did not appear verbatim in {NOTES}."
     said = told(tool, "str_replace", path=NOTES, old_str="e", new_str="")
     assert said == (
-        "! No replacement was performed. Multiple occurrences of old_str `e` in lines: 1, 3, 3. Please ensure it is unique"
+        "! No replacement was performed. Multiple occurrences of old_str `e` in lines: 1, 3, 3. "
+        "Please ensure it is unique"
     )
     assert told(tool, "insert", path=NOTES, insert_line=0, insert_text="zero\n") == f"The file {NOTES} has been edited."
     said = told(tool, "insert", path=NOTES, insert_line=9, insert_text="x")
@@ -175,7 +176,7 @@ def test_a_path_elsewhere_is_refused(tool: BetaAbstractMemoryTool, path: str) ->
     ],
 )
 def test_paths_that_a_file_system_might_read_otherwise_are_refused(path: str) -> None:
-    with pytest.raises(ToolError, match="escape|must start with"):
+    with pytest.raises(ToolError, match=r"escape|must start with"):
         path_of(path)
 
 

@@ -108,8 +108,8 @@ def changed(
     decide: Callable[[History], tuple[Sequence[Mapping[str, Any]], T]],
     read: Callable[[str], Steps[History]] = history,
 ) -> Steps[T]:
-    """`read` a session, `decide` what to append (nothing: only read) and what to return, and store it only if nobody else
-    has stored meanwhile; else decide anew. What `decide` raises ends it. Raises `Contended`."""
+    """`read` a session, `decide` what to append (nothing: only read) and what to return, and store it only if nobody
+    else has stored meanwhile; else decide anew. What `decide` raises ends it. Raises `Contended`."""
     for attempt in range(CHANGES_MAX):
         found = yield from read(session_id)
         turns, result = decide(found)

@@ -47,8 +47,8 @@ def with_item(
         made["content"] = [*_blocks(turn["content"]), {"type": f"{framework}.item", **kept}]
     if (size := json_bytes(made)) > TURN_MAX_BYTES:
         raise TurnTooLarge(
-            f"this takes {size} bytes as a turn, of at most {TURN_MAX_BYTES}: keep large content (files, images, long tool "
-            "results) elsewhere and put a reference to it into the conversation"
+            f"this takes {size} bytes as a turn, of at most {TURN_MAX_BYTES}: keep large content (files, images, "
+            "long tool results) elsewhere and put a reference to it into the conversation"
         )
     return made
 

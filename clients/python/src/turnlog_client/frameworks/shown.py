@@ -1,7 +1,7 @@
 """What a person reads of a framework's message → the fields of a turn. Pure.
 
-Tools are written as both chat APIs do: calls as `tool_calls` of the assistant, one result alone as a turn of role `tool`
-with its `tool_call_id`, several results (or results beside a text) as `tool_result` blocks.
+Tools are written as both chat APIs do: calls as `tool_calls` of the assistant, one result alone as a turn of role
+`tool` with its `tool_call_id`, several results (or results beside a text) as `tool_result` blocks.
 """
 
 from collections.abc import Mapping

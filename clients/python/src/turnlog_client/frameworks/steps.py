@@ -1,5 +1,5 @@
-"""What an adapter does, as steps: a generator yields a call of the client and is sent its answer. Written once, taken by
-either client; without network or clock.
+"""What an adapter does, as steps: a generator yields a call of the client and is sent its answer. Written once, taken
+by either client; without network or clock.
 
     def newest(session_id: str) -> Steps[str]:
         page = yield Ask.of("turns", session_id, limit=1)

@@ -1,7 +1,7 @@
 """The files below `/memories` as the fold of a session's turns. Pure.
 
-Every command that changes something is one turn, and its effect is decided here alone, once before it is stored and again
-whenever the session is read:
+Every command that changes something is one turn, and its effect is decided here alone, once before it is stored and
+again whenever the session is read:
 
     metadata.anthropic = {"item": {"command": "create", "path": "/memories/a.txt", "file_text": "…"}}
 """

@@ -26,9 +26,9 @@ CLEARED = "All memory cleared"
 
 
 class TurnlogMemoryTool(BetaAbstractMemoryTool):
-    """A memory that many writers may use at once: a command is stored only upon the state it was decided on, else decided
-    anew. Deleting appends too: the log keeps every file there ever was. Raises `ToolError` with what the model is to read,
-    and the client's errors.
+    """A memory that many writers may use at once: a command is stored only upon the state it was decided on, else
+    decided anew. Deleting appends too: the log keeps every file there ever was. Raises `ToolError` with what the model
+    is to read, and the client's errors.
     """
 
     def __init__(

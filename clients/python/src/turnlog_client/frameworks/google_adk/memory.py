@@ -41,8 +41,8 @@ UNNAMED_SESSION = "unnamed"
 class TurnlogMemoryService(BaseMemoryService):
     """Finds what was said in a user's sessions.
 
-    Every session that `TurnlogSessionService` keeps is searched, added or not; adding a session stores what of it is not
-    stored yet, so that sessions of another session service are found as well.
+    Every session that `TurnlogSessionService` keeps is searched, added or not; adding a session stores what of it is
+    not stored yet, so that sessions of another session service are found as well.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ def words(text: str) -> set[str]:
 
 
 def matches(wanted: set[str], text: str) -> int:
-    """How many of the words `wanted` are in a text. A word of a script that is written without spaces counts wherever it
-    stands; a Latin word inside of such a text counts, too."""
+    """How many of the words `wanted` are in a text. A word of a script that is written without spaces counts wherever
+    it stands; a Latin word inside of such a text counts, too."""
     folded = _folded(text)
     there = words(text)
     for word in [w for w in there if not w.isascii()]:

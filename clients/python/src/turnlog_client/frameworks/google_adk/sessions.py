@@ -45,9 +45,9 @@ class TurnlogSessionService(BaseSessionService):
     """Keeps ADK's sessions in Turnlog.
 
     A writer that holds an older session than the stored one gets ADK's `StaleSessionError`, decided by the session's
-    version. `app:` and `user:` state stands in sessions of its own and is written just before the event that carries it.
-    `delete_session` retracts: the log keeps the turns. Raises the client's errors, and `TurnTooLarge` for an event that
-    does not fit into one turn.
+    version. `app:` and `user:` state stands in sessions of its own and is written just before the event that carries
+    it. `delete_session` retracts: the log keeps the turns. Raises the client's errors, and `TurnTooLarge` for an event
+    that does not fit into one turn.
     """
 
     def __init__(self, client: AsyncClient) -> None:
@@ -185,8 +185,8 @@ def _appending(session: Session, event: Event) -> Steps[int]:
 
 
 def _known_version(place: Place, session: Session, *, checked: bool) -> Steps[int]:
-    """The version that `session` was loaded at; `checked` against the store before anything is written. A session object
-    without a mark of ours counts as current when it ends with the event that the stored one ends with."""
+    """The version that `session` was loaded at; `checked` against the store before anything is written. A session
+    object without a mark of ours counts as current when it ends with the event that the stored one ends with."""
     if session._storage_update_marker is not None and not checked:
         return int(session._storage_update_marker)
     found = yield from _require(place)

@@ -68,7 +68,7 @@ class TurnlogChatStore(BaseChatStore):
         return run(self._client, _deleting(key, -1))
 
     def get_keys(self) -> list[str]:
-        """The keys with messages, the newest first. Asks for each session of the agent whether anything is left in it."""
+        """The keys with messages, the newest first. Asks each session of the agent whether anything is left in it."""
         return run(self._client, self._listing())
 
     async def aset_messages(self, key: str, messages: list[ChatMessage]) -> None:
@@ -118,8 +118,8 @@ class TurnlogChatStore(BaseChatStore):
 
 
 def replaced(session_id: str, turns: Sequence[dict[str, Any]]) -> Steps[None]:
-    """Append turns of which the first says that nothing before it counts, and retract what was before: the first makes it
-    true for the store at once, the second for contexts and summaries."""
+    """Append turns of which the first says that nothing before it counts, and retract what was before: the first makes
+    it true for the store at once, the second for contexts and summaries."""
     before = yield from newest(session_id, 1)
     placed = yield from appended(session_id, turns)
     if before.turns:

@@ -22,8 +22,8 @@ ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
 class TurnlogMemoryStore(AsyncDBChatStore):
     """Keeps the messages of a `Memory` in Turnlog. The session's id is the key, written as `names.id_of` does.
 
-    Archiving appends a turn that says up to where; deleting retracts. Raises the client's errors, and `TurnTooLarge` for
-    a message that does not fit into one turn.
+    Archiving appends a turn that says up to where; deleting retracts. Raises the client's errors, and `TurnTooLarge`
+    for a message that does not fit into one turn.
     """
 
     url: str
@@ -35,7 +35,7 @@ class TurnlogMemoryStore(AsyncDBChatStore):
         self, client: Client, async_client: AsyncClient | None = None, *, agent_id: str = "llama-index"
     ) -> None:
         """Without `async_client`, `client` is used in a thread: needed where `Memory`'s synchronous methods are called,
-        which run an event loop of their own. `agent_id` stands on every turn; `get_keys` lists that agent's sessions."""
+        which run an event loop of their own. `agent_id` stands on every turn; `get_keys` lists its sessions."""
         super().__init__(url=client.url, agent_id=agent_id)  # type: ignore[call-arg]  # the parent declares no field
         self._client, self._async_client = client, async_client
 
@@ -109,7 +109,7 @@ class TurnlogMemoryStore(AsyncDBChatStore):
         return await self._take(changed(id_of(key, "key"), decide))
 
     async def get_keys(self) -> list[str]:
-        """The keys with messages, the newest first. Asks for each session of the agent whether anything is left in it."""
+        """The keys with messages, the newest first. Asks each session of the agent whether anything is left in it."""
         return await self._take(keys_of(self.agent_id))
 
     async def _of(self, key: str, status: MessageStatus | None) -> list[Kept]:

@@ -2,8 +2,9 @@
 
 A message that its role and text say whole is a turn without metadata; any other stands beside it:
 
-    metadata.llama_index = {"item": …, "starts": true where all messages were replaced, "status": "archived" where it was
-                            added so, "archived_to": version at a turn that archives messages and holds none}
+    metadata.llama_index = {"item": …, "starts": true where all messages were replaced,
+                            "status": "archived" where it was added so,
+                            "archived_to": version at a turn that archives messages and holds none}
 """
 
 import json

@@ -36,9 +36,9 @@ HOMES_MAX = 10_000
 class TurnlogConversationStore(ConversationStore):
     """Keeps conversations in Turnlog. The session's id is the conversation's, written as `names.id_of` does.
 
-    `delete` takes the conversation back: its turns are retracted, the log keeps them. A fork copies the history it shares
-    into its own session, so every session can be read, summarised and deleted for itself. Raises the client's errors,
-    and `TurnTooLarge` for a message that does not fit into one turn.
+    `delete` takes the conversation back: its turns are retracted, the log keeps them. A fork copies the history it
+    shares into its own session, so every session can be read, summarised and deleted for itself. Raises the client's
+    errors, and `TurnTooLarge` for a message that does not fit into one turn.
     """
 
     def __init__(self, client: AsyncClient, *, agent_id: str = "pydantic-ai") -> None:
@@ -51,7 +51,7 @@ class TurnlogConversationStore(ConversationStore):
         return (await self._recent_of(id_of(conversation_id, "conversation_id"))).record
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
-        """The stored records, the one saved last first. Reads the end of every conversation of the agent (and scope)."""
+        """The stored records, the one saved last first. Reads the end of every conversation of the scope."""
         owner = None if scope is None else id_of(scope, "scope")
         rows = self._client.sessions(agent_id=self._agent_id, user_id=owner)
         session_ids = [row["session_id"] async for row in rows]

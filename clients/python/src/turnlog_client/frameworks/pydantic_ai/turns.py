@@ -27,8 +27,8 @@ RECORD_BESIDE_MAX_CHARS = 4_000
 
 @dataclass
 class Held:
-    """What a session holds: the turn of each entry by its id, in order, and the record, None where the conversation does
-    not exist (any more)."""
+    """What a session holds: the turn of each entry by its id, in order, and the record, None where the conversation
+    does not exist (any more)."""
 
     version: int
     entries: dict[str, Mapping[str, Any]] = field(default_factory=dict)
