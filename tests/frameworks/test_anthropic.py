@@ -231,7 +231,7 @@ def test_any_commands_have_the_effect_they_have_on_the_sdks_files(
 
 def test_a_command_without_its_parameters_is_told_so(ours: TurnlogMemoryTool, client: Client, session_id: str) -> None:
     assert told(ours, "create", path=NOTES) == "! The create command needs the parameter `file_text`, a text."
-    said = told(ours, "insert", path=NOTES, insert_line="1", insert_text="x")
+    said = told(ours, "insert", path=NOTES, insert_line="one", insert_text="x")
     assert said == "! The insert command needs the parameter `insert_line`, a number."
     assert told(ours, "view") == "! The view command needs the parameter `path`, a text."
     told(ours, "create", path=NOTES, file_text="a")

@@ -32,8 +32,9 @@ def ask(url: str, key: str, question: str) -> str:
 def main(url: str) -> None:
     """Two questions that share nothing but the key."""
     key = f"Ana's trip {uuid.uuid4()}"
-    print("first answer:", " | ".join(ask(url, key, "A window seat, please.").splitlines()))
-    print("after a restart:", " | ".join(ask(url, key, "Which seat?").splitlines()))
+    ask(url, key, "A window seat, please.")
+    print("after a restart the model is given:")
+    print(ask(url, key, "Which seat?"))
 
 
 if __name__ == "__main__":

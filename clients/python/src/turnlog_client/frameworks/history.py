@@ -167,7 +167,8 @@ def _head(session_id: str) -> Steps[dict[str, Any] | None]:
 
 def _stored_version(head: Mapping[str, Any]) -> int:
     """PostgreSQL's version where it could be asked."""
-    return max(head["version"], head["read_model"]["stored_version"] or 0)
+    version: int = head["version"]
+    return max(version, head["read_model"]["stored_version"] or 0)
 
 
 def _past(version: int, hidden: Sequence[Mapping[str, int]]) -> int:

@@ -45,12 +45,17 @@ def with_item(
     if json_bytes(made["metadata"]) > METADATA_MAX_BYTES:
         made["metadata"] = {framework: noted}
         made["content"] = [*_blocks(turn["content"]), {"type": f"{framework}.item", **kept}]
-    if (size := json_bytes(made)) > TURN_MAX_BYTES:
+    return fitting(made)
+
+
+def fitting(turn: dict[str, Any]) -> dict[str, Any]:
+    """The turn itself. Raises `TurnTooLarge`, saying what to do, when the API would refuse it for its size."""
+    if (size := json_bytes(turn)) > TURN_MAX_BYTES:
         raise TurnTooLarge(
             f"this takes {size} bytes as a turn, of at most {TURN_MAX_BYTES}: keep large content (files, images, "
             "long tool results) elsewhere and put a reference to it into the conversation"
         )
-    return made
+    return turn
 
 
 def item_of(framework: str, turn: Mapping[str, Any]) -> Any:

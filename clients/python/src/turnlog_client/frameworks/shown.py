@@ -4,7 +4,6 @@ Tools are written as both chat APIs do: calls as `tool_calls` of the assistant, 
 `tool` with its `tool_call_id`, several results (or results beside a text) as `tool_result` blocks.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,8 @@ class Shown:
         """`role`, `content` and, where there are any, `name`, `tool_calls`, `tool_call_id` of a turn."""
         if len(self.results) == 1 and not self.texts and _is_call_id(self.results[0].call_id):
             answer = self.results[0]
-            fields = {"role": "tool", "content": clean(answer.text) or BLANK, "tool_call_id": clean(answer.call_id)}
+            content = clean(answer.text) or BLANK
+            fields: dict[str, Any] = {"role": "tool", "content": content, "tool_call_id": clean(answer.call_id)}
         else:
             role = "tool" if self.results and not self.texts else self.role
             fields = {"role": role, "content": self._content()}
@@ -75,7 +75,7 @@ def clean(text: str) -> str:
     return text.replace("\0", "␀").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _call(call: ShownCall) -> Mapping[str, Any]:
+def _call(call: ShownCall) -> dict[str, Any]:
     function = {"name": clean(call.name), "arguments": clean(call.arguments)}
     return {"id": clean(call.id), "type": "function", "function": function}
 

@@ -1,6 +1,7 @@
 """The memory tool that a model calls, synchronous and asynchronous: its commands as turns of one session."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from anthropic.lib.tools import BetaAbstractMemoryTool, BetaAsyncAbstractMemoryTool, ToolError
@@ -25,6 +26,14 @@ from turnlog_client.frameworks.steps import Steps, arun, run
 CLEARED = "All memory cleared"
 
 
+@dataclass(frozen=True)
+class Members:
+    """Who stands on every turn of a memory."""
+
+    agent_id: str | None
+    user_id: str | None
+
+
 class TurnlogMemoryTool(BetaAbstractMemoryTool):
     """A memory that many writers may use at once: a command is stored only upon the state it was decided on, else
     decided anew. Deleting appends too: the log keeps every file there ever was. Raises `ToolError` with what the model
@@ -44,7 +53,7 @@ class TurnlogMemoryTool(BetaAbstractMemoryTool):
         turns."""
         super().__init__(cache_control=cache_control)
         self._client, self._session_id = client, session_id
-        self._members = {"agent_id": agent_id, "user_id": user_id}
+        self._members = Members(agent_id, user_id)
 
     def view(self, command: BetaMemoryTool20250818ViewCommand) -> str:
         """Show a folder or a file."""
@@ -93,7 +102,7 @@ class AsyncTurnlogMemoryTool(BetaAsyncAbstractMemoryTool):
         """As `TurnlogMemoryTool`."""
         super().__init__(cache_control=cache_control)
         self._client, self._session_id = client, session_id
-        self._members = {"agent_id": agent_id, "user_id": user_id}
+        self._members = Members(agent_id, user_id)
 
     async def view(self, command: BetaMemoryTool20250818ViewCommand) -> str:
         """Show a folder or a file."""
@@ -132,7 +141,7 @@ def _viewing(session_id: str, command: BetaMemoryTool20250818ViewCommand) -> Ste
     return viewed(files_of(found.turns), getattr(command, "path", None), getattr(command, "view_range", None))
 
 
-def _changing(session_id: str, command: Mapping[str, Any], members: Mapping[str, str | None]) -> Steps[str]:
+def _changing(session_id: str, command: Mapping[str, Any], members: Members) -> Steps[str]:
     def decide(found: History) -> tuple[list[dict[str, Any]], str]:
         told = applied(files_of(found.turns), command)
         return [_turn(command, members)], told
@@ -147,12 +156,12 @@ def _clearing(session_id: str) -> Steps[str]:
     return CLEARED
 
 
-def _turn(command: Mapping[str, Any], members: Mapping[str, str | None]) -> dict[str, Any]:
+def _turn(command: Mapping[str, Any], members: Members) -> dict[str, Any]:
     """The turn of a command: what it did in a line, and each text that it brought."""
     where = command.get("path") or f"{command['old_path']} to {command['new_path']}"
     brought = [command[name] for name in ("file_text", "old_str", "new_str", "insert_text") if command.get(name)]
     fields = Shown("assistant", (f"{command['command']} {where}", *brought)).fields()
     try:
-        return with_item(FRAMEWORK, turn(**fields, **members), dict(command))
+        return with_item(FRAMEWORK, turn(**fields, agent_id=members.agent_id, user_id=members.user_id), dict(command))
     except TurnTooLarge as error:
         raise ToolError(f"{where} would take too much at once; write it in several smaller files ({error})") from error

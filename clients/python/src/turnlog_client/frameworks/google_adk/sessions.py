@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from google.adk.errors._stale_session_error import StaleSessionError
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -14,6 +14,7 @@ from google.adk.sessions.base_session_service import BaseSessionService, GetSess
 from google.adk.sessions.session import Session
 
 from turnlog_client import ApiError, AsyncClient, new_turn_id
+from turnlog_client.frameworks.google_adk.states import scopes_written, state_in
 from turnlog_client.frameworks.google_adk.turns import (
     Place,
     StoredSession,
@@ -26,18 +27,15 @@ from turnlog_client.frameworks.google_adk.turns import (
     merged,
     owner_id,
     scoped,
-    state_turn,
     stored_session,
-    stored_state,
     user_state_id,
 )
-from turnlog_client.frameworks.history import appended, changed, history, is_other_version, newest, retracted
+from turnlog_client.frameworks.history import History, appended, changed, history, is_other_version, newest, retracted
 from turnlog_client.frameworks.names import parts_of
 from turnlog_client.frameworks.steps import Steps, arun
 
+T = TypeVar("T")
 READS_AT_ONCE = 8
-STATE_TURNS = 5
-"""Turns looked at for the newest state."""
 STALE = "The session has been modified in storage since it was loaded. Reload it before appending more events."
 
 
@@ -88,12 +86,21 @@ class TurnlogSessionService(BaseSessionService):
         places = [Place(*name) for name in names if len(name) == 3 and name[0] == app_name]
         free = asyncio.Semaphore(READS_AT_ONCE)
 
-        async def load(place: Place) -> Session | None:
+        async def take(steps: Steps[T]) -> T:
             async with free:
-                return await arun(self._client, _loading(place, GetSessionConfig(num_recent_events=0)))
+                return await arun(self._client, steps)
 
-        found = [session for session in await asyncio.gather(*map(load, places)) if session is not None]
-        return ListSessionsResponse(sessions=sorted(found, key=lambda s: (s.last_update_time, s.user_id, s.id)))
+        stored = await asyncio.gather(*(take(_stored(place)) for place in places))
+        there = [(place, found) for place, found in zip(places, stored, strict=True) if found.exists]
+        users = sorted({place.user_id for place, _ in there})
+        app = await take(state_in(app_state_id(app_name)))
+        states = await asyncio.gather(*(take(state_in(user_state_id(app_name, user))) for user in users))
+        owned = dict(zip(users, states, strict=True))
+        made = [
+            _session(place, found, GetSessionConfig(num_recent_events=0), app, owned[place.user_id])
+            for place, found in there
+        ]
+        return ListSessionsResponse(sessions=sorted(made, key=lambda s: (s.last_update_time, s.user_id, s.id)))
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """End the session and retract its turns; the app's and the user's state stay."""
@@ -101,7 +108,7 @@ class TurnlogSessionService(BaseSessionService):
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """The user's state in the app, without the prefix."""
-        return await arun(self._client, _state(user_state_id(app_name, user_id)))
+        return await arun(self._client, state_in(user_state_id(app_name, user_id)))
 
     async def append_event(self, session: Session, event: Event) -> Event:
         """Store an event, and apply it to `session`. Delivered again, it is stored once. Raises `StaleSessionError` and
@@ -119,11 +126,11 @@ class TurnlogSessionService(BaseSessionService):
 
 
 def _creating(place: Place, parts: Mapping[str, Mapping[str, Any]], at: float) -> Steps[Session]:
-    found = stored_session((yield from history(place.id)))
+    found = yield from _stored(place)
     if found.exists:
         raise AlreadyExistsError(f"Session with id {place.session_id} already exists.")
     made = creation(place, parts["session"], at)
-    yield from _scopes_written(place, parts)
+    yield from scopes_written(place, parts)
     try:
         placed = yield from appended(place.id, [made], found.version)
     except ApiError as error:
@@ -131,17 +138,27 @@ def _creating(place: Place, parts: Mapping[str, Mapping[str, Any]], at: float) -
             raise AlreadyExistsError(f"Session with id {place.session_id} already exists.") from error
         raise
     now = StoredSession(placed[-1].version, True, dict(parts["session"]), updated_at=at)
-    return (yield from _session(place, now, GetSessionConfig()))
+    return (yield from _with_scopes(place, now, GetSessionConfig()))
 
 
 def _loading(place: Place, config: GetSessionConfig) -> Steps[Session | None]:
-    found = stored_session((yield from history(place.id)))
-    return (yield from _session(place, found, config)) if found.exists else None
+    found = yield from _stored(place)
+    return (yield from _with_scopes(place, found, config)) if found.exists else None
 
 
-def _session(place: Place, stored: StoredSession, config: GetSessionConfig) -> Steps[Session]:
-    app = yield from _state(app_state_id(place.app_name))
-    user = yield from _state(user_state_id(place.app_name, place.user_id))
+def _stored(place: Place) -> Steps[StoredSession]:
+    return stored_session((yield from history(place.id)))
+
+
+def _with_scopes(place: Place, stored: StoredSession, config: GetSessionConfig) -> Steps[Session]:
+    app = yield from state_in(app_state_id(place.app_name))
+    user = yield from state_in(user_state_id(place.app_name, place.user_id))
+    return _session(place, stored, config, app, user)
+
+
+def _session(
+    place: Place, stored: StoredSession, config: GetSessionConfig, app: Mapping[str, Any], user: Mapping[str, Any]
+) -> Session:
     events = stored.events
     if config.num_recent_events is not None:
         events = events[len(events) - min(config.num_recent_events, len(events)) :]
@@ -160,13 +177,20 @@ def _session(place: Place, stored: StoredSession, config: GetSessionConfig) -> S
 
 
 def _appending(session: Session, event: Event) -> Steps[int]:
-    """Store the event if `session` is what is stored; the version after it."""
+    """Store the event if `session` is what is stored; the version that `session` is at with it."""
     place = Place(session.app_name, session.user_id, session.id)
     item = event_json(event)
     parts = scoped(item.get("actions", {}).get("state_delta", {}))
-    version = yield from _known_version(place, session, checked=bool(parts["app"] or parts["user"]))
+    mark = session._storage_update_marker
+    if mark is None or parts["app"] or parts["user"]:
+        found = yield from _require(place)
+        if event.id in found.versions:
+            return _mark_with(mark, found.versions[event.id])
+        version = _current(session, found)
+    else:
+        version = int(mark)
     made = event_turn(place, event, item, event.id)
-    yield from _scopes_written(place, parts)
+    yield from scopes_written(place, parts)
     try:
         placed = (yield from appended(place.id, [made], version))[-1]
     except ApiError as error:
@@ -175,60 +199,41 @@ def _appending(session: Session, event: Event) -> Steps[int]:
             raise StaleSessionError(STALE) from error
         raise
     if placed.duplicate:
-        found = stored_session((yield from history(place.id)))
-        if any(known.id == event.id for known in found.events):
-            return found.version
+        found = yield from _require(place)
+        if event.id in found.versions:
+            return _mark_with(mark, found.versions[event.id])
         # The id was used in a life of this session that has ended since.
-        again = event_turn(place, event, item, None)
-        placed = (yield from appended(place.id, [again], version))[-1]
+        placed = (yield from appended(place.id, [event_turn(place, event, item, None)], version))[-1]
     return placed.version
 
 
-def _known_version(place: Place, session: Session, *, checked: bool) -> Steps[int]:
-    """The version that `session` was loaded at; `checked` against the store before anything is written. A session
-    object without a mark of ours counts as current when it ends with the event that the stored one ends with."""
-    if session._storage_update_marker is not None and not checked:
-        return int(session._storage_update_marker)
-    found = yield from _require(place)
-    if session._storage_update_marker is not None:
-        current = session._storage_update_marker == str(found.version)
-    else:
-        current = [e.id for e in session.events[-1:]] == [e.id for e in found.events[-1:]]
-    if not current:
+def _mark_with(mark: str | None, event_version: int) -> int:
+    """The version of a session object that is given an event stored before: the event's, where it comes next. Else the
+    object knows it already, or lacks what stands in between and must stay stale."""
+    return event_version if mark is None or int(mark) + 1 == event_version else int(mark)
+
+
+def _current(session: Session, found: StoredSession) -> int:
+    """The stored version, when `session` is at it. A session object without a mark counts as current when it ends with
+    the event that the stored one ends with. Raises `StaleSessionError`."""
+    mark = session._storage_update_marker
+    same_end = [e.id for e in session.events[-1:]] == [e.id for e in found.events[-1:]]
+    if not (same_end if mark is None else mark == str(found.version)):
         raise StaleSessionError(STALE)
     return found.version
 
 
 def _require(place: Place) -> Steps[StoredSession]:
-    found = stored_session((yield from history(place.id)))
+    found = yield from _stored(place)
     if not found.exists:
         raise SessionNotFoundError(f"Session {place.session_id} not found.")
     return found
 
 
 def _deleting(place: Place) -> Steps[None]:
-    def ended(found: Any) -> tuple[list[dict[str, Any]], int]:
+    def ended(found: History) -> tuple[list[dict[str, Any]], int]:
         return ([end(place)], found.version + 1) if stored_session(found).exists else ([], 0)
 
     version = yield from changed(place.id, ended)
     if version:
         yield from retracted(place.id, 1, version, "session deleted")
-
-
-def _state(session_id: str) -> Steps[dict[str, Any]]:
-    return stored_state((yield from newest(session_id, STATE_TURNS)))
-
-
-def _scopes_written(place: Place, parts: Mapping[str, Mapping[str, Any]]) -> Steps[None]:
-    """Apply deltas to the states of the app and of the user."""
-    if parts["app"]:
-        yield from _state_changed(app_state_id(place.app_name), parts["app"])
-    if parts["user"]:
-        yield from _state_changed(user_state_id(place.app_name, place.user_id), parts["user"])
-
-
-def _state_changed(session_id: str, delta: Mapping[str, Any]) -> Steps[None]:
-    def decide(found: Any) -> tuple[list[dict[str, Any]], None]:
-        return [state_turn(stored_state(found), delta)], None
-
-    yield from changed(session_id, decide, lambda name: newest(name, STATE_TURNS))

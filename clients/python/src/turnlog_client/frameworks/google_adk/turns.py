@@ -11,13 +11,14 @@ from typing import Any
 from google.adk.events.event import Event
 from google.adk.sessions.state import State
 
-from turnlog_client import new_turn_id, turn
+from turnlog_client import turn
 from turnlog_client.frameworks.history import History
 from turnlog_client.frameworks.items import facts_of, item_of, with_item
 from turnlog_client.frameworks.names import id_of, id_of_parts
 from turnlog_client.frameworks.shown import BLANK, Shown, ShownCall, ShownResult
 
 FRAMEWORK = "google_adk"
+NOTHING_SHOWN: Mapping[str, Any] = {"role": "system", "content": BLANK}
 _CREATION, _EVENT, _STATE, _END = "creation", "event", "state", "end"
 
 
@@ -34,9 +35,10 @@ class Place:
         """The Turnlog session."""
         return id_of_parts(self.app_name, self.user_id, self.session_id, what="app_name:user_id:session_id")
 
-    def members(self) -> dict[str, str]:
-        """`agent_id` and `user_id` of its turns: by them the sessions of an app and of a user are listed."""
-        return {"agent_id": app_id(self.app_name), "user_id": owner_id(self.user_id)}
+    def turn(self, fields: Mapping[str, Any], turn_id: str | None = None) -> dict[str, Any]:
+        """A turn in it: `agent_id` is the app and `user_id` the user, so that the sessions of both can be listed."""
+        members = {"agent_id": app_id(self.app_name), "user_id": owner_id(self.user_id)}
+        return turn(**fields, **members, turn_id=turn_id)
 
 
 @dataclass
@@ -48,6 +50,8 @@ class StoredSession:
     state: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     updated_at: float = 0.0
+    versions: dict[str, int] = field(default_factory=dict)
+    """The version of each event, by its id."""
 
 
 def app_id(app_name: str) -> str:
@@ -84,6 +88,7 @@ def stored_session(found: History) -> StoredSession:
             item = item_of(FRAMEWORK, stored)
             event = Event.model_validate_json(json.dumps(item))
             session.events.append(event)
+            session.versions[event.id] = stored["version"]
             session.updated_at = event.timestamp
             session.state.update(scoped(item.get("actions", {}).get("state_delta", {}))["session"])
     return session
@@ -103,25 +108,23 @@ def stored_state(found: History) -> dict[str, Any]:
 
 def creation(place: Place, state: Mapping[str, Any], at: float) -> dict[str, Any]:
     """The turn that begins a session with its own state; `at` is a time in seconds since 1970."""
-    bare = turn("system", BLANK, **place.members())
-    return with_item(FRAMEWORK, bare, {"state": dict(state), "at": at}, {"holds": _CREATION})
+    return with_item(FRAMEWORK, place.turn(NOTHING_SHOWN), {"state": dict(state), "at": at}, {"holds": _CREATION})
 
 
 def end(place: Place) -> dict[str, Any]:
     """The turn that ends a session: nothing before it counts any more."""
-    return with_item(FRAMEWORK, turn("system", BLANK, **place.members()), {}, {"holds": _END})
+    return with_item(FRAMEWORK, place.turn(NOTHING_SHOWN), {}, {"holds": _END})
 
 
 def event_turn(place: Place, event: Event, item: Mapping[str, Any], turn_id: str | None) -> dict[str, Any]:
     """The turn of an event whose JSON is `item`."""
-    bare = turn(**shown(event).fields(), **place.members(), turn_id=turn_id or new_turn_id())
-    return with_item(FRAMEWORK, bare, item, {"holds": _EVENT})
+    return with_item(FRAMEWORK, place.turn(shown(event).fields(), turn_id), item, {"holds": _EVENT})
 
 
 def state_turn(state: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
     """The turn of a change of an app's or a user's state: the whole state after it, and what changed."""
     item = {"state": {**state, **delta}, "delta": dict(delta)}
-    return with_item(FRAMEWORK, turn("system", BLANK), item, {"holds": _STATE})
+    return with_item(FRAMEWORK, turn(**NOTHING_SHOWN), item, {"holds": _STATE})
 
 
 def event_json(event: Event) -> dict[str, Any]:

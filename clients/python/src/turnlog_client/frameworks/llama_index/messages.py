@@ -16,7 +16,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from turnlog_client import turn
 from turnlog_client.frameworks.history import History
-from turnlog_client.frameworks.items import facts_of, item_of, with_item
+from turnlog_client.frameworks.items import facts_of, fitting, item_of, with_item
 from turnlog_client.frameworks.shown import BLANK, Shown, ShownCall, ShownResult
 
 FRAMEWORK = "llama_index"
@@ -45,7 +45,7 @@ def turn_of(message: ChatMessage, agent_id: str, *, starts: bool = False, archiv
     facts = ({"starts": True} if starts else {}) | ({"status": "archived"} if archived else {})
     item = message.model_dump(mode="json")
     if item == _plain(bare).model_dump(mode="json"):
-        return {**bare, "metadata": {FRAMEWORK: facts}} if facts else bare
+        return fitting({**bare, "metadata": {FRAMEWORK: facts}} if facts else bare)
     return with_item(FRAMEWORK, bare, item, facts)
 
 
