@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framework_examples import printed
+from system import until
 from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.anthropic import AsyncTurnlogMemoryTool, TurnlogMemoryTool
 from turnlog_client.frameworks.anthropic.files import Files, applied
@@ -210,7 +211,7 @@ COMMANDS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(COMMANDS, max_size=12))
 def test_any_commands_have_the_effect_they_have_on_the_sdks_files(
     commands: list[dict[str, Any]], tmp_path: Path
@@ -252,8 +253,7 @@ def test_the_log_keeps_every_command_as_it_is_read(ours: TurnlogMemoryTool, clie
     ]
     assert {t["user_id"] for t in turns} == {"ana"}
     client.retract(session_id, 3, 3)
-    while "old.md" not in told(ours, "view", path="/memories"):
-        pass
+    until(lambda: "old.md" in told(ours, "view", path="/memories"), "the deletion is taken back")
     assert told(ours, "view", path="/memories/old.md").endswith(long)
 
 
@@ -264,8 +264,7 @@ def test_taking_back_a_creation_takes_its_edits_with_it(
     told(ours, "str_replace", path=NOTES, old_str="secret", new_str="wish")
     told(ours, "create", path="/memories/b", file_text="b")
     client.retract(session_id, 1, 1)
-    while NOTES in told(ours, "view", path="/memories"):
-        pass
+    until(lambda: NOTES not in told(ours, "view", path="/memories"), "the creation is taken back")
     assert told(ours, "view", path="/memories/b").endswith("\tb")
 
 

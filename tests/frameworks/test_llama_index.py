@@ -22,6 +22,7 @@ from llama_index.core.storage.chat_store import BaseChatStore, SimpleChatStore
 from llama_index.core.storage.chat_store.base_db import MessageStatus
 
 from framework_examples import printed
+from system import until
 from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.items import TurnTooLarge
 from turnlog_client.frameworks.llama_index import TurnlogChatStore, TurnlogMemoryStore
@@ -162,8 +163,7 @@ def test_replaced_messages_leave_contexts_too(ours: TurnlogChatStore, client: Cl
     ours.set_messages(key, [says("a secret wish")])
     ours.set_messages(key, [says("nothing special")])
     [row] = client.sessions(agent_id=ours.agent_id)
-    while "secret" in str(client.context(row["session_id"], min_version=2)):
-        pass
+    until(lambda: "secret" not in str(client.context(row["session_id"], min_version=2)), "the old message is gone")
     events = [e for e in client.log_events() if e["session_id"] == row["session_id"]]
     assert [e["type"] for e in events] == ["MemoryTurnStored", "MemoryTurnStored", "TurnsRetracted"]
 

@@ -203,9 +203,14 @@ async def test_every_kind_of_part_comes_back_exactly(ours: TurnlogConversationSt
                 ThinkingPart("hm", signature="s"),
                 TextPart("I look."),
                 ToolCallPart(
-                    "look", {"where": "up", "far": 1.0, "big": 2**70, "odd": "nul \0 here"}, tool_call_id="t1"
+                    "look", {"where": "up", "far": 1.0, "big": 2**70, "odd": "nul \0 here", "a": 1}, tool_call_id="t1"
                 ),
                 ToolCallPart("read", '{"page": 3}', tool_call_id="t2"),
+            ]
+        ),
+        ModelResponse(
+            parts=[
+                ToolCallPart("order", {"z": 1, "a": {"y": "ü", "b": [2]}}, tool_call_id="t3"),
             ]
         ),
         ModelRequest(

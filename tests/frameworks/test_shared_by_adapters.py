@@ -48,7 +48,7 @@ def exactly(value: Any) -> str:
 @given(item=VALUES, text=st.sampled_from(["", "short", LONG, LONG * 200]), large=st.booleans())
 def test_an_item_comes_back_exactly_from_what_the_api_stores(item: Any, text: str, large: bool) -> None:
     whole = {"item": item, "texts": [text, text], "more": "x" * 20_000 if large else ""}
-    made = with_item("some", turn("user", text or BLANK), whole, {"noted": 1})
+    made = with_item("some", turn("user", text or BLANK), whole, {"noted": 1}, again=lambda sorted_item: sorted_item)
     turn_event("default", "s", made, None)
     stored = json.loads(canonical(made))
     assert exactly(item_of("some", stored)) == exactly(whole)
@@ -70,12 +70,8 @@ def test_what_metadata_cannot_hold_becomes_a_part() -> None:
     assert item_of("some", made) == item
 
 
-@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
 def test_names_become_ids_and_come_back(one: str, two: str) -> None:
-    try:
-        one.encode(), two.encode()
-    except UnicodeEncodeError:
-        return
     single, joined = id_of(one, "key"), id_of_parts(one, two, what="names")
     assert is_id(single)
     assert is_id(joined)

@@ -4,15 +4,15 @@ The object stands under `metadata.<framework>`, or, where metadata has no room, 
 `<framework>.item`:
 
     {"item": …}              the object itself, or
-    {"json": "…"}            its JSON text, where the API's JSON cannot hold it unchanged: 1.0, integers beyond 2^53,
-                             NUL characters, lone surrogates
+    {"json": "…"}            its JSON text, where the API's JSON would not give it back unchanged: an order of keys that
+                             matters, 1.0, integers beyond 2^53, NUL characters, lone surrogates
     "refers": true           texts that the content shows already stand as {"$content": 0}: the first of them
 
 Whatever else an adapter notes for itself (`facts`) stands beside them.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from turnlog_client import TurnlogError
@@ -23,7 +23,6 @@ REFERRED_MIN_CHARS = 64
 """Shorter texts are kept in the object too: it stays readable, and a reference would save nothing."""
 _INTEGER_LIMIT = 2**53
 _REFERENCE = "$content"
-_OWN = ("item", "json", "refers")
 
 
 class TurnTooLarge(TurnlogError):
@@ -31,13 +30,22 @@ class TurnTooLarge(TurnlogError):
 
 
 def with_item(
-    framework: str, turn: Mapping[str, Any], item: Any, facts: Mapping[str, Any] | None = None
+    framework: str,
+    turn: Mapping[str, Any],
+    item: Any,
+    facts: Mapping[str, Any] | None = None,
+    again: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
-    """The turn with a JSON object beside its content. Raises `TurnTooLarge`."""
+    """The turn with a JSON object beside its content. Raises `TurnTooLarge`.
+
+    The API's JSON sorts keys. `again` makes the framework's own object of a JSON object and writes it anew: where that
+    brings back the order that `item` has, keys may be sorted. Without it their order does not matter.
+    """
     shown = {text: place for place, text in reversed(list(enumerate(_texts(framework, turn["content"]))))}
     long = {text: place for text, place in shown.items() if len(text) >= REFERRED_MIN_CHARS}
     short = _referring(item, long) if long and not _holds_reference(item) else item
-    kept: dict[str, Any] = {"item": short} if _survives(short) else {"json": json.dumps(short)}
+    ordered = again is None or json.dumps(again(_sorted(item))) == json.dumps(item)
+    kept: dict[str, Any] = {"item": short} if ordered and _survives(short) else {"json": _text(short)}
     if short != item:
         kept["refers"] = True
     noted = dict(facts or {})
@@ -81,6 +89,16 @@ def facts_of(framework: str, turn: Mapping[str, Any]) -> dict[str, Any]:
 def json_bytes(value: Any) -> int:
     """How many bytes the value has as JSON; the API counts the same, to a few bytes."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+
+
+def _sorted(value: Any) -> Any:
+    return json.loads(json.dumps(value, sort_keys=True))
+
+
+def _text(value: Any) -> str:
+    """JSON text that itself holds nothing that the API refuses."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if _survives(text) else json.dumps(value, separators=(",", ":"))
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from anthropic import BaseModel
 from anthropic.lib.tools import BetaAbstractMemoryTool, BetaAsyncAbstractMemoryTool, ToolError
 from anthropic.types.beta import (
     BetaCacheControlEphemeralParam,
@@ -61,30 +62,30 @@ class TurnlogMemoryTool(BetaAbstractMemoryTool):
 
     def create(self, command: BetaMemoryTool20250818CreateCommand) -> str:
         """Create a file."""
-        return self._change(command.to_dict())
+        return self._change(command)
 
     def str_replace(self, command: BetaMemoryTool20250818StrReplaceCommand) -> str:
         """Replace a text that stands once in a file."""
-        return self._change(command.to_dict())
+        return self._change(command)
 
     def insert(self, command: BetaMemoryTool20250818InsertCommand) -> str:
         """Insert lines into a file."""
-        return self._change(command.to_dict())
+        return self._change(command)
 
     def delete(self, command: BetaMemoryTool20250818DeleteCommand) -> str:
         """Delete a file or a folder."""
-        return self._change(command.to_dict())
+        return self._change(command)
 
     def rename(self, command: BetaMemoryTool20250818RenameCommand) -> str:
         """Rename or move a file or a folder."""
-        return self._change(command.to_dict())
+        return self._change(command)
 
     def clear_all_memory(self) -> str:
         """Retract everything."""
         return run(self._client, _clearing(self._session_id))
 
-    def _change(self, command: dict[str, object]) -> str:
-        return run(self._client, _changing(self._session_id, command, self._members))
+    def _change(self, command: BaseModel) -> str:
+        return run(self._client, _changing(self._session_id, _given(command), self._members))
 
 
 class AsyncTurnlogMemoryTool(BetaAsyncAbstractMemoryTool):
@@ -110,30 +111,35 @@ class AsyncTurnlogMemoryTool(BetaAsyncAbstractMemoryTool):
 
     async def create(self, command: BetaMemoryTool20250818CreateCommand) -> str:
         """Create a file."""
-        return await self._change(command.to_dict())
+        return await self._change(command)
 
     async def str_replace(self, command: BetaMemoryTool20250818StrReplaceCommand) -> str:
         """Replace a text that stands once in a file."""
-        return await self._change(command.to_dict())
+        return await self._change(command)
 
     async def insert(self, command: BetaMemoryTool20250818InsertCommand) -> str:
         """Insert lines into a file."""
-        return await self._change(command.to_dict())
+        return await self._change(command)
 
     async def delete(self, command: BetaMemoryTool20250818DeleteCommand) -> str:
         """Delete a file or a folder."""
-        return await self._change(command.to_dict())
+        return await self._change(command)
 
     async def rename(self, command: BetaMemoryTool20250818RenameCommand) -> str:
         """Rename or move a file or a folder."""
-        return await self._change(command.to_dict())
+        return await self._change(command)
 
     async def clear_all_memory(self) -> str:
         """Retract everything."""
         return await arun(self._client, _clearing(self._session_id))
 
-    async def _change(self, command: dict[str, object]) -> str:
-        return await arun(self._client, _changing(self._session_id, command, self._members))
+    async def _change(self, command: BaseModel) -> str:
+        return await arun(self._client, _changing(self._session_id, _given(command), self._members))
+
+
+def _given(command: BaseModel) -> dict[str, Any]:
+    """The command as the model gave it, right or wrong."""
+    return command.to_dict(warnings=False)
 
 
 def _viewing(session_id: str, command: BetaMemoryTool20250818ViewCommand) -> Steps[str]:

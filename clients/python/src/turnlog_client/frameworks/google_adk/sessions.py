@@ -30,7 +30,7 @@ from turnlog_client.frameworks.google_adk.turns import (
     stored_session,
     user_state_id,
 )
-from turnlog_client.frameworks.history import History, appended, changed, history, is_other_version, newest, retracted
+from turnlog_client.frameworks.history import History, appended, changed, history, is_other_version, retracted
 from turnlog_client.frameworks.names import parts_of
 from turnlog_client.frameworks.steps import Steps, arun
 

@@ -118,7 +118,7 @@ def end(place: Place) -> dict[str, Any]:
 
 def event_turn(place: Place, event: Event, item: Mapping[str, Any], turn_id: str | None) -> dict[str, Any]:
     """The turn of an event whose JSON is `item`."""
-    return with_item(FRAMEWORK, place.turn(shown(event).fields(), turn_id), item, {"holds": _EVENT})
+    return with_item(FRAMEWORK, place.turn(shown(event).fields(), turn_id), item, {"holds": _EVENT}, _again)
 
 
 def state_turn(state: Mapping[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +132,10 @@ def event_json(event: Event) -> dict[str, Any]:
     metadata: there it says something."""
     found: dict[str, Any] = json.loads(event.model_dump_json(exclude_defaults=True))
     return found
+
+
+def _again(item: Any) -> Any:
+    return event_json(Event.model_validate_json(json.dumps(item)))
 
 
 def scoped(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -46,7 +46,7 @@ def turn_of(message: ChatMessage, agent_id: str, *, starts: bool = False, archiv
     item = message.model_dump(mode="json")
     if item == _plain(bare).model_dump(mode="json"):
         return fitting({**bare, "metadata": {FRAMEWORK: facts}} if facts else bare)
-    return with_item(FRAMEWORK, bare, item, facts)
+    return with_item(FRAMEWORK, bare, item, facts, _again)
 
 
 def turns_of(
@@ -79,6 +79,10 @@ def kept(found: History) -> list[Kept]:
         message = _plain(stored) if item is None else ChatMessage.model_validate(item)
         messages.append(Kept(stored["version"], message, facts.get("status") == "archived"))
     return [Kept(m.version, m.message, m.archived or m.version <= archived_to) for m in messages]
+
+
+def _again(item: Any) -> Any:
+    return ChatMessage.model_validate(item).model_dump(mode="json")
 
 
 def _plain(stored: Mapping[str, Any]) -> ChatMessage:

@@ -33,6 +33,11 @@ def message_of(stored: Any) -> ModelMessage:
     return ModelMessagesTypeAdapter.validate_json(json.dumps([stored]))[0]
 
 
+def again(stored: Any) -> Any:
+    """The JSON of the message of a JSON object."""
+    return message_json(message_of(stored))
+
+
 def shown(message: ModelMessage) -> Shown:
     """What is read of a message. System prompts and instructions are shown only where nothing else is said: they belong
     to the agent's code, not to the conversation. Thinking is not shown."""

@@ -17,7 +17,7 @@ from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
 from turnlog_client import new_turn_id, turn
 from turnlog_client.frameworks.items import facts_of, item_of, with_item
 from turnlog_client.frameworks.names import id_of
-from turnlog_client.frameworks.pydantic_ai.messages import message_json, message_of, shown
+from turnlog_client.frameworks.pydantic_ai.messages import again, message_json, message_of, shown
 from turnlog_client.frameworks.shown import BLANK
 
 FRAMEWORK = "pydantic_ai"
@@ -97,7 +97,7 @@ def turns_of(
             facts["record"] = whole
         fields = shown(entry.message).fields()
         bare = turn(**fields, agent_id=agent_id, user_id=owner, turn_id=turn_id)
-        made.append(with_item(FRAMEWORK, bare, message_json(entry.message), facts))
+        made.append(with_item(FRAMEWORK, bare, message_json(entry.message), facts, again))
     if not beside:
         bare = turn("system", BLANK, agent_id=agent_id, user_id=owner)
         made.append(with_item(FRAMEWORK, bare, json.loads(whole), {"holds": "record"}))
