@@ -207,11 +207,17 @@ async def test_partial_events_are_not_stored(service: BaseSessionService, app: s
 
 async def test_an_event_delivered_again_is_there_once(service: BaseSessionService, app: str) -> None:
     session = await service.create_session(app_name=app, user_id="ana")
-    sent = event("once", actions=EventActions(state_delta={"k": 1, "user:u": 1}))
-    await service.append_event(session, sent)
-    await service.append_event(session, sent.model_copy(deep=True))
-    assert session.events == [sent]
-    assert (await stored(service, session)).events == [sent]
+    sent, plain = event("once", actions=EventActions(state_delta={"k": 1, "user:u": 1})), event("and once")
+    later = change(user__u=2)
+    for one in (sent, plain, later):
+        await service.append_event(session, one)
+    for again in (sent, plain):
+        await service.append_event(session, again.model_copy(deep=True))
+    assert session.events == [sent, plain, later]
+    await service.append_event(session, event("goes on"))
+    found = await stored(service, session)
+    assert found.events == session.events
+    assert found.state == {"k": 1, "user:u": 2}
 
 
 async def test_a_session_that_was_never_created_takes_no_event(service: BaseSessionService, app: str) -> None:
@@ -231,6 +237,20 @@ async def test_a_stale_writer_is_refused_and_changes_no_state(ours: TurnlogSessi
     found = await stored(ours, stale)
     assert [e.content.parts[0].text for e in found.events if e.content and e.content.parts] == ["first", "second"]
     assert found.state == {}
+
+
+async def test_an_event_whose_answer_was_lost_is_taken_up(ours: TurnlogSessionService, app: str) -> None:
+    session = await ours.create_session(app_name=app, user_id="ana")
+    before = session.model_copy(deep=True)
+    lost = event("stored, but nobody was told")
+    await ours.append_event(session, lost)
+    await ours.append_event(before, lost)
+    await ours.append_event(before, event("next"))
+    behind = session.model_copy(deep=True)
+    await ours.append_event(behind, lost)
+    with pytest.raises(ValueError, match="modified in storage"):
+        await ours.append_event(behind, event("without having seen the next"))
+    assert (await stored(ours, before)).events == before.events
 
 
 async def test_of_two_writers_at_once_one_is_refused(ours: TurnlogSessionService, app: str) -> None:

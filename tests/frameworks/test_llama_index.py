@@ -24,8 +24,12 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from framework_examples import printed
 from system import until
 from turnlog_client import AsyncClient, Client
+from turnlog_client.frameworks.history import appended
 from turnlog_client.frameworks.items import TurnTooLarge
 from turnlog_client.frameworks.llama_index import TurnlogChatStore, TurnlogMemoryStore
+from turnlog_client.frameworks.llama_index.messages import turns_of
+from turnlog_client.frameworks.names import id_of
+from turnlog_client.frameworks.steps import run
 
 
 def says(text: str, role: MessageRole = MessageRole.USER, **more: Any) -> ChatMessage:
@@ -112,6 +116,15 @@ def test_setting_replaces_everything(store: BaseChatStore, key: str) -> None:
     assert store.get_messages(key) == [THREE[2], THREE[0], says("more")]
     store.set_messages(key, [])
     assert store.get_messages(key) == []
+
+
+def test_a_replaced_history_stays_away_though_its_replacement_goes(ours: TurnlogChatStore, key: str) -> None:
+    ours.set_messages(key, list(THREE))
+    turns = turns_of([says("new")], ours.agent_id, starts=True)
+    run(ours._client, appended(id_of(key, "key"), turns))  # as if the process had died before the retraction
+    assert ours.get_messages(key) == [says("new")]
+    assert ours.delete_message(key, 0) == says("new")
+    assert ours.get_messages(key) == []
 
 
 def test_keys_are_those_with_messages(store: BaseChatStore) -> None:
@@ -229,6 +242,10 @@ async def test_messages_are_archived_and_deleted_by_status(statuses: TurnlogMemo
     assert await statuses.count_messages(key) == 0
     assert await statuses.count_messages(key, None) == 2
     await statuses.set_messages(key, [])
+    assert await statuses.get_keys() == []
+    await statuses.add_message(key, five[0])
+    await statuses.archive_oldest_messages(key, 1)
+    await statuses.delete_messages(key, MessageStatus.ARCHIVED)
     assert await statuses.get_keys() == []
     assert await statuses.archive_oldest_messages(key, 1) == []
 

@@ -18,8 +18,8 @@ def id_of(name: str, what: str) -> str:
 
 
 def name_of(id_: str) -> str:
-    """The name that `id_of` made the id for."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), id_.encode()).decode()
+    """The name that `id_of` made the id for. Of an id made otherwise, whatever can be read of it."""
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), id_.encode()).decode(errors="replace")
 
 
 def id_of_parts(*parts: str, what: str, kind: str = "") -> str:

@@ -45,7 +45,7 @@ def files_of(turns: Sequence[Mapping[str, Any]]) -> Files:
     files = Files()
     for stored in turns:
         command = item_of(FRAMEWORK, stored)
-        if command is not None:
+        if isinstance(command, dict):
             try:
                 applied(files, command)
             except ToolError:

@@ -37,8 +37,7 @@ class Place:
 
     def turn(self, fields: Mapping[str, Any], turn_id: str | None = None) -> dict[str, Any]:
         """A turn in it: `agent_id` is the app and `user_id` the user, so that the sessions of both can be listed."""
-        members = {"agent_id": app_id(self.app_name), "user_id": owner_id(self.user_id)}
-        return turn(**fields, **members, turn_id=turn_id)
+        return turn(**fields, agent_id=app_id(self.app_name), user_id=owner_id(self.user_id), turn_id=turn_id)
 
 
 @dataclass

@@ -10,11 +10,13 @@ from llama_index.core.storage.chat_store.base import BaseChatStore
 
 from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.history import appended, history, newest, retracted
-from turnlog_client.frameworks.llama_index.messages import kept, turns_of
+from turnlog_client.frameworks.llama_index.messages import Kept, kept, turns_of
 from turnlog_client.frameworks.names import id_of, name_of
 from turnlog_client.frameworks.steps import Ask, Steps, arun, run
 
 T = TypeVar("T")
+LOOKED_AT_TURNS = 5
+"""How many of its newest turns tell whether a session holds a message: some turns only archive."""
 
 
 class TurnlogChatStore(BaseChatStore):
@@ -25,7 +27,6 @@ class TurnlogChatStore(BaseChatStore):
     client's errors, and `TurnTooLarge` for a message that does not fit into one turn.
     """
 
-    url: str
     agent_id: str
     _client: Client = PrivateAttr()
     _async_client: AsyncClient | None = PrivateAttr()
@@ -35,7 +36,7 @@ class TurnlogChatStore(BaseChatStore):
     ) -> None:
         """The async methods use `async_client`; without one they use `client` in a thread. `agent_id` stands on every
         turn, and `get_keys` lists the sessions of that agent."""
-        super().__init__(url=client.url, agent_id=agent_id)  # type: ignore[call-arg]  # BaseComponent hides its fields
+        super().__init__(agent_id=agent_id)  # type: ignore[call-arg]  # BaseComponent hides its fields
         self._client, self._async_client = client, async_client
 
     @classmethod
@@ -127,11 +128,11 @@ def replaced(session_id: str, turns: Sequence[dict[str, Any]]) -> Steps[None]:
 
 
 def keys_of(agent_id: str) -> Steps[list[str]]:
-    """The keys whose sessions show a turn, the newest first."""
+    """The keys whose sessions hold a message, the newest first."""
     rows = yield Ask.of("sessions", agent_id=agent_id)
     keys: list[str] = []
     for row in rows:
-        if (yield from newest(row["session_id"], 1)).turns:
+        if kept((yield from newest(row["session_id"], LOOKED_AT_TURNS))):
             keys.append(name_of(row["session_id"]))
     return keys
 
@@ -156,5 +157,10 @@ def _deleting(key: str, idx: int) -> Steps[ChatMessage | None]:
     if not -len(messages) <= idx < len(messages):
         return None
     gone = messages[idx]
-    yield from retracted(session_id, gone.version, gone.version, "message deleted")
+    yield from retracted(session_id, first_gone(messages, gone), gone.version, "message deleted")
     return gone.message
+
+
+def first_gone(messages: Sequence[Kept], gone: Kept) -> int:
+    """Where a retraction of a message begins: with the first message goes all that it replaced."""
+    return 1 if gone == messages[0] else gone.version

@@ -10,7 +10,7 @@ from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, Messag
 
 from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.history import History, appended, changed, history, retracted
-from turnlog_client.frameworks.llama_index.chat_store import all_deleted, keys_of, replaced
+from turnlog_client.frameworks.llama_index.chat_store import all_deleted, first_gone, keys_of, replaced
 from turnlog_client.frameworks.llama_index.messages import Kept, archiving, kept, turns_of
 from turnlog_client.frameworks.names import id_of
 from turnlog_client.frameworks.steps import Steps, arun, run
@@ -26,7 +26,6 @@ class TurnlogMemoryStore(AsyncDBChatStore):
     for a message that does not fit into one turn.
     """
 
-    url: str
     agent_id: str
     _client: Client = PrivateAttr()
     _async_client: AsyncClient | None = PrivateAttr()
@@ -36,7 +35,7 @@ class TurnlogMemoryStore(AsyncDBChatStore):
     ) -> None:
         """Without `async_client`, `client` is used in a thread: needed where `Memory`'s synchronous methods are called,
         which run an event loop of their own. `agent_id` stands on every turn; `get_keys` lists its sessions."""
-        super().__init__(url=client.url, agent_id=agent_id)  # type: ignore[call-arg]  # the parent declares no field
+        super().__init__(agent_id=agent_id)  # type: ignore[call-arg]  # the parent declares no field
         self._client, self._async_client = client, async_client
 
     @classmethod
@@ -79,8 +78,9 @@ class TurnlogMemoryStore(AsyncDBChatStore):
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Take back the message with an id: the version of its turn. What it was, or None."""
-        gone = [held for held in await self._of(key, None) if held.version == idx]
-        await self._take(_retracting(id_of(key, "key"), gone, gone))
+        every = await self._of(key, None)
+        gone = [held for held in every if held.version == idx]
+        await self._take(_retracting(id_of(key, "key"), every, gone))
         return gone[0].message if gone else None
 
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
@@ -132,7 +132,7 @@ def _retracting(session_id: str, every: Sequence[Kept], gone: Sequence[Kept]) ->
     span: tuple[int, int] | None = None
     for held in every:
         if held.version in going:
-            span = (span[0] if span else held.version, held.version)
+            span = (span[0] if span else first_gone(every, held), held.version)
         elif span:
             yield from retracted(session_id, *span, "messages deleted")
             span = None
