@@ -1,6 +1,7 @@
-"""The write and the read API in one process on one port: `python -m turnlog_cli.api`, started by `turnlog up`.
+"""The write and the read API and MCP in one process on one port: `python -m turnlog_cli.api`, started by `turnlog up`.
 
-Both services stay whole and apart: each has its own connections, so that slow reads never hold up a commit.
+The services stay whole and apart: reads and writes have their own connections, so that slow reads never hold up a
+commit, and MCP calls the API as any client would, only without a socket.
 """
 
 import asyncio
@@ -10,20 +11,21 @@ import sys
 from redis.asyncio import Redis
 
 from turnlog_bus import Bus
-from turnlog_cli.compose import OneApi
+from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_mcp.service import api_of, mcp
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
-from turnlog_runtime.settings import IngestSettings, QuerySettings, SettingsError, load, required_url
+from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     try:
-        writing, reading = load(IngestSettings), load(QuerySettings)
+        writing, reading, speaking = load(IngestSettings), load(QuerySettings), load(McpSettings)
         database_url = required_url(writing.database_url, "DATABASE_URL")
         nats_url = required_url(writing.nats_url, "NATS_URL")
         redis_url = required_url(writing.redis_url, "REDIS_URL")
@@ -48,7 +50,9 @@ def main() -> None:
                 "nats": Check(buses[0].client, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
-            health = Health(OneApi(writes, reads), checks, stop)
+            api = OneApi(writes, reads)
+            tools = await stack.enter_async_context(mcp(api_of(speaking, api), speaking))
+            health = Health(WithMcp(api, tools), checks, stop)
             async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
                 await stop.wait()
 

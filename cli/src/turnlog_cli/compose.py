@@ -1,4 +1,5 @@
-"""Two ASGI apps as one: writes go to ingest's, everything else to query's; their OpenAPI documents are merged."""
+"""Several ASGI apps as one: writes go to ingest's, MCP to its own, everything else to query's; the OpenAPI documents of
+the two halves of the API are merged."""
 
 import asyncio
 from typing import Any
@@ -9,6 +10,7 @@ from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond
 
 WRITES = ("POST", "DELETE")
 OPENAPI = "/openapi.json"
+MCP = ("/mcp", "/mcp/")
 
 
 def is_write(method: str, path: str) -> bool:
@@ -41,6 +43,18 @@ class OneApi:
                 await respond(send, 200, self._openapi)
                 return
         await self._reads(scope, receive, send)
+
+
+class WithMcp:
+    """The API, and MCP on the same port."""
+
+    def __init__(self, api: App, mcp: App) -> None:
+        self._api, self._mcp = api, mcp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        app = self._mcp if scope["type"] == "http" and scope["path"] in MCP else self._api
+        await app(scope, receive, send)
 
 
 def merged(writes: dict[str, Any], reads: dict[str, Any]) -> dict[str, Any]:
