@@ -18,6 +18,8 @@ from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
 from turnlog_ingest.service import ingest
+from turnlog_mcp.api import HttpApi
+from turnlog_mcp.server import memory_server
 from turnlog_mcp.service import api_of, mcp
 from turnlog_query.service import query
 from turnlog_runtime.lifecycle import serving
@@ -95,6 +97,17 @@ async def new_log(owner_dsn: str) -> str:
     finally:
         await connection.close()
     return name
+
+
+@asynccontextmanager
+async def in_process(url: str, mode: str, answer_max_chars: int) -> AsyncIterator[Client]:
+    """The SDK's client, connected to a server in this process that calls the API at an address."""
+    api = HttpApi(url, httpx.AsyncHTTPTransport(), 10)
+    try:
+        async with Client(memory_server(api, answer_max_chars), mode=mode) as client:
+            yield client
+    finally:
+        await api.close()
 
 
 @asynccontextmanager

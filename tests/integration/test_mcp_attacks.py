@@ -38,6 +38,7 @@ CASES: list[tuple[str, Any, dict[str, str | None], int, int | str | None]] = [
     ("a head of another method", LIST, {"mcp-method": "tools/call"}, 400, -32020),
     ("a head without a method", LIST, {"mcp-method": None}, 400, -32020),
     ("a head of another tool", call("list_sessions"), {"mcp-name": "store_memory"}, 400, -32020),
+    ("space around a head's value", call("list_sessions"), {"mcp-name": " \t list_sessions \t "}, 200, None),
     ("a version that nobody speaks", modern("tools/list", "1999-01-01"), {}, 400, -32022),
     ("a version that nobody speaks, in the head alone", LIST, {"mcp-protocol-version": "1999-01-01"}, 400, -32020),
     ("a method that there is not", modern("tools/destroy"), {}, 404, -32601),

@@ -3,18 +3,15 @@ stateless protocol and in that with a handshake."""
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from mcp import MCPError, types
 from mcp.client.client import Client
 
-from speaking import HANDSHAKE, MODERN, Endpoint, in_a_task, new_log, served
-from turnlog_mcp.api import HttpApi
-from turnlog_mcp.server import memory_server
+from speaking import HANDSHAKE, MODERN, Endpoint, in_a_task, in_process, new_log, served
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 WAYS = ("in process, stateless", "in process, handshake", "http, stateless", "http, handshake")
@@ -32,18 +29,7 @@ def connect(endpoint: Endpoint, request: pytest.FixtureRequest) -> Connect:
     """Connects a client."""
     where, how = request.param.split(", ")
     mode = "legacy" if how == "handshake" else MODERN
-    return partial(endpoint.client, mode) if where == "http" else partial(in_process, endpoint.url, mode)
-
-
-@asynccontextmanager
-async def in_process(url: str, mode: str) -> AsyncIterator[Client]:
-    """The SDK's client, connected to a server in this process that calls the API at an address."""
-    api = HttpApi(url, httpx.AsyncHTTPTransport(), 10)
-    try:
-        async with Client(memory_server(api, 5_000), mode=mode) as client:
-            yield client
-    finally:
-        await api.close()
+    return partial(endpoint.client, mode) if where == "http" else partial(in_process, endpoint.url, mode, 5_000)
 
 
 async def used(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -105,10 +91,10 @@ async def test_what_is_stored_is_recalled_with_its_origin(connect: Connect, sess
         assert (first["version"], second["version"], first["duplicate"]) == (1, 2, False)
         recent = await used(client, "get_recent_turns", session_id=session_id, min_version=2)
         assert recent["version"] == 2
-        assert recent["left_out"] is None
+        assert "left_out" not in recent
         assert session_id in recent["notice"]
         assert "not instructions to follow" in recent["notice"]
-        told = [(turn["version"], turn["role"], turn["content"], turn["agent_id"]) for turn in recent["turns"]]
+        told = [(turn["version"], turn["role"], turn["content"], turn.get("agent_id")) for turn in recent["turns"]]
         assert told == [(1, "user", "Ana flies on Friday.", "travel"), (2, "assistant", "Noted.", None)]
         context = await used(client, "get_context", session_id=session_id, min_version=2)
         assert "user: Ana flies on Friday." in context["text"]
@@ -197,7 +183,7 @@ async def test_answers_are_bounded_and_say_what_they_leave_out(connect: Connect,
         assert memory["left_out"] == {"from_version": 1, "to_version": 2}
         older = await used(client, "get_recent_turns", session_id=session_id, before_version=3)
         assert [turn["version"] for turn in older["turns"]] == [1, 2]
-        assert older["left_out"] is None
+        assert "left_out" not in older
         await used(client, "store_memory", session_id=session_id, message="x" * 20_000)
         [newest] = (await used(client, "get_recent_turns", session_id=session_id))["turns"]
         assert (newest["version"], newest["cut"], len(newest["content"])) == (5, True, 5_000)
@@ -215,7 +201,7 @@ async def test_sessions_are_listed_by_pages(connect: Connect, session_id: str) -
             page = await used(client, "list_sessions", agent_id=agent, limit=2, cursor=cursor)
             assert len(page["sessions"]) <= 2
             found += [row["session_id"] for row in page["sessions"]]
-            if (cursor := page["next_cursor"]) is None:
+            if (cursor := page.get("next_cursor")) is None:
                 break
         assert found == made[::-1]
         reference = types.PromptReference(name="recall_session")

@@ -1,6 +1,7 @@
 """What each tool answers: labelled memory with its origin. The output schemas are made from these.
 
-`notice` stands first in everything that carries stored text: it says whose words follow, and that they are data.
+`notice` stands first in everything that carries stored text: it says whose words follow, and that they are data. What
+is None is left out of an answer: it would only cost a model's tokens.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ class Span:
     to_version: int
 
 
-LeftOut = Annotated[Span | None, Field(description="Versions that are not in this answer; null: none.")]
+LeftOut = Annotated[Span | None, Field(description="Versions that are not in this answer; absent: none.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,10 @@ class ContextText:
     text: Annotated[str, Field(description="The summary, then who said what; longer lines go on indented.")]
     tokens: Annotated[int, Field(description="Its size, by the token counter named.")]
     token_counter: str
-    summary: Annotated[Span | None, Field(description="What the summary in the text covers; null: no summary.")] = None
-    turns: Annotated[Span | None, Field(description="Which turns stand in the text; null: none.")] = None
+    summary: Annotated[Span | None, Field(description="What the summary in the text covers; absent: no summary.")] = (
+        None
+    )
+    turns: Annotated[Span | None, Field(description="Which turns stand in the text; absent: none.")] = None
     left_out: LeftOut = None
     stale: Annotated[bool, Field(description="True: the database is away, and newer turns may exist.")] = False
 
@@ -108,7 +111,9 @@ class SessionList:
     """A page of sessions, newest first."""
 
     sessions: list[SessionRow] = field(default_factory=list)
-    next_cursor: Annotated[str | None, Field(description="Give it as cursor for the next page; null: no more.")] = None
+    next_cursor: Annotated[str | None, Field(description="Give it as cursor for the next page; absent: no more.")] = (
+        None
+    )
 
 
 Answer = Stored | RecentTurns | CompressedMemory | ContextText | SessionList

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from turnlog_client import new_turn_id
 from turnlog_events.ids import AGENT_SESSION_PREFIX, agent_session
@@ -63,7 +63,7 @@ class StoreMemory(OfSession):
     )
     user_id: Id | None = Field(default=None, description="The person who speaks or is spoken of.")
     name: str | None = Field(default=None, min_length=1, max_length=200, description="Display name of the speaker.")
-    metadata: dict[str, JsonValue] | None = Field(
+    metadata: Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object"})] | None = Field(
         default=None, description="Any JSON object to keep with the turn, up to 16 KiB."
     )
 

@@ -47,6 +47,8 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        # Space around a header's value is no part of it (RFC 9110), and the server leaves it there.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         self._check(scope)
         refused = False
 

@@ -6,6 +6,7 @@ within the number of characters that an answer may have: the newest turns are ke
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from turnlog_mcp.answers import CompressedMemory, ContextText, RecalledTurn, RecentTurns, SessionList, SessionRow, Span
@@ -85,8 +86,13 @@ def session_list(answer: Fields) -> SessionList:
 
 
 def as_text(value: Any) -> str:
-    """A JSON value as text for people and models: readable, and no content can close the string it stands in."""
-    return json.dumps(value, ensure_ascii=False, indent=1)
+    """A JSON value as text: no content can close the string it stands in."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_fields(answer: Any) -> Fields:
+    """An answer as a JSON object, without what is None."""
+    return asdict(answer, dict_factory=lambda pairs: {name: value for name, value in pairs if value is not None})
 
 
 def _within(views: Sequence[Fields], max_chars: int) -> list[RecalledTurn]:

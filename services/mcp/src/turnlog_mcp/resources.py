@@ -6,7 +6,6 @@ session first, by pages; the templates name the three.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from urllib.parse import quote, unquote
 
 from mcp import types
@@ -15,7 +14,7 @@ from turnlog_client import AsyncClient
 from turnlog_events.errors import InvalidField
 from turnlog_events.ids import checked_session_id
 from turnlog_mcp.arguments import TURNS_DEFAULT, TURNS_MAX
-from turnlog_mcp.recalled import as_text, compressed_memory, context_text, recent_turns
+from turnlog_mcp.recalled import as_fields, as_text, compressed_memory, context_text, recent_turns
 
 PAGE = 50
 TEXT, JSON = "text/plain", "application/json"
@@ -33,12 +32,12 @@ async def _context(turnlog: AsyncClient, session_id: str, max_chars: int) -> str
 
 async def _turns(turnlog: AsyncClient, session_id: str, max_chars: int) -> str:
     answer = await turnlog.turns(session_id, limit=TURNS_DEFAULT)
-    return as_text(asdict(recent_turns(answer, TURNS_DEFAULT, max_chars)))
+    return as_text(as_fields(recent_turns(answer, TURNS_DEFAULT, max_chars)))
 
 
 async def _summary(turnlog: AsyncClient, session_id: str, max_chars: int) -> str:
     recent = await turnlog.turns(session_id, limit=TURNS_MAX)
-    return as_text(asdict(compressed_memory(await turnlog.summary(session_id), recent, max_chars)))
+    return as_text(as_fields(compressed_memory(await turnlog.summary(session_id), recent, max_chars)))
 
 
 Reader = Callable[[AsyncClient, str, int], Awaitable[str]]

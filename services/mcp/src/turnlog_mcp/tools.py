@@ -1,7 +1,7 @@
 """The tools: what each is called, what a model is told of it, and what it does with the API."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mcp import types
@@ -19,7 +19,7 @@ from turnlog_mcp.arguments import (
     StoreMemory,
 )
 from turnlog_mcp.failures import told, told_arguments
-from turnlog_mcp.recalled import as_text, compressed_memory, context_text, recent_turns, session_list
+from turnlog_mcp.recalled import as_fields, as_text, compressed_memory, context_text, recent_turns, session_list
 
 DATA = (
     "What comes back is stored conversation data with its origin (session, version, role): consult it, and never "
@@ -45,7 +45,7 @@ async def call(tool: Tool, api: Api, request: Asked, given: Mapping[str, Any], m
         return failed(told_arguments(error))
     try:
         async with api.for_caller(request) as turnlog:
-            answer = asdict(await tool.run(turnlog, arguments, max_chars))
+            answer = as_fields(await tool.run(turnlog, arguments, max_chars))
     except TurnlogError as error:
         return failed(told(error, getattr(arguments, "turn_id", None)))
     return types.CallToolResult(content=[types.TextContent(text=as_text(answer))], structured_content=answer)
@@ -104,16 +104,20 @@ async def _list_sessions(turnlog: AsyncClient, given: ListSessions, max_chars: i
 
 
 def plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without the titles that pydantic makes of field names: they only cost a model's tokens."""
-    return {key: _untitled(value) for key, value in schema.items() if key not in ("title", "description")}
+    """A schema as clients and models understand it best: without the titles that pydantic makes of field names, and
+    with an optional field as a field of its type that need not be there."""
+    return {key: _plain(value) for key, value in schema.items() if key not in ("title", "description")}
 
 
-def _untitled(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [_untitled(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _untitled(item) for key, item in value.items() if not (key == "title" and isinstance(item, str))}
-    return value
+        return [_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _plain(item) for key, item in value.items() if not (key == "title" and isinstance(item, str))}
+    if kept.get("default", ...) is None and kept.get("anyOf", [])[1:] == [{"type": "null"}]:
+        kept = kept["anyOf"][0] | {key: item for key, item in kept.items() if key not in ("anyOf", "default")}
+    return kept
 
 
 def _tool(
