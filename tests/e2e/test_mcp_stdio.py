@@ -1,5 +1,6 @@
 """`turnlog mcp`: a client that starts it speaks over its standard input and output, and shares a data folder."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -7,9 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 import pytest
@@ -69,15 +69,17 @@ class Speaker:
         return self.process.returncode
 
 
-@contextmanager
+@contextlib.contextmanager
 def speaker(*words: str, **settings: str) -> Iterator[Speaker]:
     started = Speaker(*words, **settings)
     try:
         yield started
     finally:
-        if started.process.poll() is None:
-            started.process.kill()
-            started.process.communicate()
+        started.process.kill()
+        started.process.wait(END_S)
+        for pipe in (started.process.stdin, started.process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                cast("IO[bytes]", pipe).close()
 
 
 @pytest.fixture
@@ -89,6 +91,7 @@ def own_folder() -> Iterator[Path]:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(300)  # it starts two whole systems
 def test_two_clients_share_a_folder_and_the_second_takes_over(own_folder: Path) -> None:
     words = ("--data-dir", str(own_folder))
     with speaker(*words) as first:
