@@ -148,6 +148,8 @@ async def served(
         reads = await stack.enter_async_context(query(stores[1], None, QuerySettings(**settings), stop, api_gate))
         api, speaking = OneApi(writes, reads), McpSettings(**settings)
         tools = await stack.enter_async_context(mcp(api_of(speaking, api), speaking, mcp_gate))
-        port = await stack.enter_async_context(serving(WithMcp(api, tools), "127.0.0.1", 0, 2))
+        both = WithMcp(api)
+        both.add(tools)
+        port = await stack.enter_async_context(serving(both, "127.0.0.1", 0, 2))
         url = f"http://127.0.0.1:{port}"
         yield Endpoint(url, await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False)))

@@ -7,6 +7,7 @@ commit, and MCP calls the API as any client would, only without a socket.
 import asyncio
 import contextlib
 import sys
+from types import ModuleType
 
 from redis.asyncio import Redis
 
@@ -14,10 +15,9 @@ from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
-from turnlog_mcp.service import api_of, mcp
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.lifecycle import run, serving, spare_the_collector
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 
@@ -51,12 +51,22 @@ def main() -> None:
                 "redis": Check(redis.ping, needed=False),
             }
             api = OneApi(writes, reads)
-            tools = await stack.enter_async_context(mcp(api_of(speaking, api), speaking))
-            health = Health(WithMcp(api, tools), checks, stop)
+            served = WithMcp(api)
+            health = Health(served, checks, stop)
             async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
+                # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
+                service = await asyncio.to_thread(_mcp_service)
+                served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking)))
                 await stop.wait()
 
     run(serve)
+
+
+def _mcp_service() -> ModuleType:
+    from turnlog_mcp import service
+
+    spare_the_collector()
+    return service
 
 
 if __name__ == "__main__":

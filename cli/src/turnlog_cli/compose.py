@@ -46,15 +46,29 @@ class OneApi:
 
 
 class WithMcp:
-    """The API, and MCP on the same port."""
+    """The API, and MCP on the same port, which may come a little later: requests to it wait until it is there."""
 
-    def __init__(self, api: App, mcp: App) -> None:
-        self._api, self._mcp = api, mcp
+    def __init__(self, api: App) -> None:
+        self._api = api
+        self._mcp: App = _nowhere
+        self._there = asyncio.Event()
+
+    def add(self, mcp: App) -> None:
+        """Serve MCP from now on."""
+        self._mcp = mcp
+        self._there.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        app = self._mcp if scope["type"] == "http" and scope["path"] in MCP else self._api
-        await app(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in MCP:
+            await self._there.wait()
+            await self._mcp(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("MCP is not there yet")
 
 
 def merged(writes: dict[str, Any], reads: dict[str, Any]) -> dict[str, Any]:
