@@ -133,6 +133,7 @@ async def test_one_turn_id_is_one_turn(connect: Connect, session_id: str) -> Non
         ("get_recent_turns", {"session_id": "s", "limit": "5"}, "limit: should be a valid integer"),
         ("get_recent_turns", {"session_id": "a b"}, "session_id: must be 1 to 200 characters of"),
         ("get_recent_turns", {"session_id": "s", "tenant": "x"}, "tenant: is not an argument of this tool"),
+        ("get_recent_turns", {"session_id": "s", "\x1b[2J" + "x" * 9_000: 1}, "\\u{1b}[2Jxx"),
         ("get_recent_turns", {"session_id": "never-there"}, "list_sessions names the sessions there are"),
         ("get_context", {"session_id": "never-there"}, "session_not_found"),
         ("get_compressed_memory", {"session_id": "never-there"}, "session_not_found"),
@@ -148,7 +149,9 @@ async def test_a_refusal_names_the_field_and_the_fix(
     endpoint: Endpoint, tool: str, arguments: dict[str, Any], says: str
 ) -> None:
     async with endpoint.client(MODERN) as client:
-        assert says in await refused(client, tool, **arguments)
+        said = await refused(client, tool, **arguments)
+    assert says in said
+    assert len(said) <= 2_000
 
 
 async def test_a_stored_instruction_comes_back_as_data(connect: Connect, session_id: str) -> None:

@@ -13,10 +13,12 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from turnlog_events.errors import InvalidField
 from turnlog_events.strict_json import parse
+from turnlog_mcp.shown import shown
 from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, header, read_body, respond
 from turnlog_runtime.problems import Problem
 
 PATH = "/mcp"
+MESSAGE_MAX_CHARS = 500
 VERSION_HEADER = b"mcp-protocol-version"
 
 
@@ -41,7 +43,7 @@ class OneMessage:
         try:
             message = parse(body)
         except InvalidField as error:
-            await _refuse(send, PARSE_ERROR, str(error), None)
+            await _refuse(send, PARSE_ERROR, shown(str(error))[:MESSAGE_MAX_CHARS], None)
             return
         if _claims_other_version(message, header(scope, VERSION_HEADER)):
             said = "the mcp-protocol-version header does not say the version that params._meta says"

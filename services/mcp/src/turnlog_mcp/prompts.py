@@ -10,6 +10,7 @@ from turnlog_events.ids import checked_session_id
 from turnlog_mcp.arguments import TOKENS_MAX, TOKENS_MIN
 from turnlog_mcp.recalled import context_text
 from turnlog_mcp.resources import TEXT, uri_of
+from turnlog_mcp.shown import shown
 
 RECALL = "recall_session"
 SUGGESTED_MAX = 100
@@ -67,7 +68,7 @@ def _arguments(name: str, given: Mapping[str, str]) -> tuple[str, int | None]:
     if name != RECALL:
         raise InvalidPrompt(f"name: there is no such prompt; the one there is: {RECALL}")
     if unknown := set(given) - {"session_id", "max_tokens"}:
-        raise InvalidPrompt(f"{min(unknown)}: is not an argument of {RECALL}; leave it out")
+        raise InvalidPrompt(f"{shown(min(unknown))[:200]}: is not an argument of {RECALL}; leave it out")
     try:
         session_id = checked_session_id(given.get("session_id", ""))
     except InvalidField as error:
