@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from turnlog_client import ApiError, AsyncClient, Client, RetryPolicy, Unavailable
@@ -122,6 +123,29 @@ def test_a_server_that_stays_away_ends_in_unavailable_within_the_deadline(script
     assert len(script.requests) > 2
     with Client("http://127.0.0.1:1", retry=policy) as client, pytest.raises(Unavailable, match="cannot be reached"):
         client.turns("s")
+
+
+def test_what_one_attempt_left_unknown_stays_unknown(script: Script) -> None:
+    script.steps = [UNKNOWN, UNAVAILABLE]
+    policy = RetryPolicy(total_s=0.2, first_s=0.02, last_s=0.05)
+    with Client(script.url, retry=policy) as client, pytest.raises(Unavailable, match="nothing was stored") as away:
+        client.store("s", "user", "hello")
+    assert away.value.outcome_unknown
+
+
+async def test_a_client_of_httpx_may_be_given_and_stays_its_owners(script: Script) -> None:
+    page = {"sessions": [{"session_id": "s"}], "next_cursor": "more"}
+    script.steps = [reply(200, page)]
+    with httpx.Client(base_url=script.url, headers={"x-mine": "1"}) as http:
+        with Client(script.url, http=http) as client:
+            assert client.session_page(agent_id="a", limit=1) == page
+        assert not http.is_closed
+    async with httpx.AsyncClient(base_url=script.url, headers={"x-mine": "1"}) as http_async:
+        async with AsyncClient(script.url, http=http_async) as client_async:
+            assert await client_async.session_page(cursor="more") == page
+        assert not http_async.is_closed
+    paths = [path for _, path, headers, _ in script.requests if headers["x-mine"] == "1"]
+    assert paths == ["/v1/sessions?agent_id=a&limit=1", "/v1/sessions?cursor=more"]
 
 
 def test_a_load_sends_only_the_failed_lines_again(script: Script) -> None:

@@ -1,29 +1,31 @@
-"""The write and the read API in one process on one port: `python -m turnlog_cli.api`, started by `turnlog up`.
+"""The write and the read API and MCP in one process on one port: `python -m turnlog_cli.api`, started by `turnlog up`.
 
-Both services stay whole and apart: each has its own connections, so that slow reads never hold up a commit.
+The services stay whole and apart: reads and writes have their own connections, so that slow reads never hold up a
+commit, and MCP calls the API as any client would, only without a socket.
 """
 
 import asyncio
 import contextlib
 import sys
+from types import ModuleType
 
 from redis.asyncio import Redis
 
 from turnlog_bus import Bus
-from turnlog_cli.compose import OneApi
+from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.lifecycle import run, serving, spare_the_collector
 from turnlog_runtime.logs import configure_logging
-from turnlog_runtime.settings import IngestSettings, QuerySettings, SettingsError, load, required_url
+from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     try:
-        writing, reading = load(IngestSettings), load(QuerySettings)
+        writing, reading, speaking = load(IngestSettings), load(QuerySettings), load(McpSettings)
         database_url = required_url(writing.database_url, "DATABASE_URL")
         nats_url = required_url(writing.nats_url, "NATS_URL")
         redis_url = required_url(writing.redis_url, "REDIS_URL")
@@ -48,11 +50,23 @@ def main() -> None:
                 "nats": Check(buses[0].client, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
-            health = Health(OneApi(writes, reads), checks, stop)
+            api = OneApi(writes, reads)
+            served = WithMcp(api)
+            health = Health(served, checks, stop)
             async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
+                # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
+                service = await asyncio.to_thread(_mcp_service)
+                served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking)))
                 await stop.wait()
 
     run(serve)
+
+
+def _mcp_service() -> ModuleType:
+    from turnlog_mcp import service
+
+    spare_the_collector()
+    return service
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Two ASGI apps as one: writes go to ingest's, everything else to query's; their OpenAPI documents are merged."""
+"""Several ASGI apps as one: writes go to ingest's, MCP to its own, everything else to query's; the OpenAPI documents of
+the two halves of the API are merged."""
 
 import asyncio
 from typing import Any
@@ -9,6 +10,7 @@ from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond
 
 WRITES = ("POST", "DELETE")
 OPENAPI = "/openapi.json"
+MCP = ("/mcp", "/mcp/")
 
 
 def is_write(method: str, path: str) -> bool:
@@ -41,6 +43,32 @@ class OneApi:
                 await respond(send, 200, self._openapi)
                 return
         await self._reads(scope, receive, send)
+
+
+class WithMcp:
+    """The API, and MCP on the same port, which may come a little later: requests to it wait until it is there."""
+
+    def __init__(self, api: App) -> None:
+        self._api = api
+        self._mcp: App = _nowhere
+        self._there = asyncio.Event()
+
+    def add(self, mcp: App) -> None:
+        """Serve MCP from now on."""
+        self._mcp = mcp
+        self._there.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] in MCP:
+            await self._there.wait()
+            await self._mcp(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("MCP is not there yet")
 
 
 def merged(writes: dict[str, Any], reads: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,18 @@ def up(
 
 
 @app.command()
+def mcp(url: Url = None, data_dir: DataDir = None) -> None:
+    """Serve MCP on standard input and output, for clients that start it themselves.
+
+    Calls the API at TURNLOG_URL with TURNLOG_API_KEY; without an address what runs in the data folder, and starts
+    everything there when nothing does. Ends when its input does.
+    """
+    from turnlog_cli.speaking_mcp import speak_mcp
+
+    speak_mcp(_settings(), url, _folder(data_dir))
+
+
+@app.command()
 def demo(
     file: Annotated[Path | None, typer.Argument(help="A conversation in import format (default: our sample).")] = None,
 ) -> None:

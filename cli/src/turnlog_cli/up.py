@@ -83,6 +83,7 @@ class Story:
         logs = "standard error" if plan.verbose else f"{folder}/logs"
         for label, value in (
             ("API", f"{url}   /openapi.json /readyz /metrics"),
+            ("MCP", f"{url}/mcp"),
             ("data folder", str(folder)),
             ("logs", logs),
         ):

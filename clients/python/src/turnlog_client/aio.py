@@ -35,15 +35,22 @@ class AsyncClient:
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout_s: float = 15.0,
+        http: httpx.AsyncClient | None = None,
     ) -> None:
-        """`api_key` is an API key or an access token; none is needed where the server asks for none."""
+        """`api_key` is an API key or an access token; none is needed where the server asks for none.
+
+        `http` is a client of httpx with a base URL to send through instead of one of our own: it decides on headers,
+        time-outs and connections, and it is yours to close.
+        """
         self.url = url.rstrip("/")
         self._retry = retry
-        self._http = httpx.AsyncClient(**options(self.url, timeout_s, api_key))
+        self._http = http or httpx.AsyncClient(**options(self.url, timeout_s, api_key))
+        self._owns_http = http is None
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        if self._owns_http:
+            await self._http.aclose()
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -128,14 +135,25 @@ class AsyncClient:
         """All sessions, newest first, page by page."""
         cursor: str | None = None
         while True:
-            page = await self._send(
-                calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=1_000, cursor=cursor)
-            )
+            page = await self.session_page(agent_id=agent_id, user_id=user_id, limit=1_000, cursor=cursor)
             for item in page["sessions"]:
                 yield item
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    async def session_page(
+        self,
+        *,
+        agent_id: str | None = None,
+        user_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """One page of sessions, newest first: `sessions`, and `next_cursor` for the page after, None for the last."""
+        return await self._send(
+            calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=limit, cursor=cursor)
+        )
 
     async def summary(self, session_id: str, *, max_tokens: int | None = None) -> dict[str, Any]:
         """The rolling summary with its lineage."""

@@ -34,15 +34,22 @@ class Client:
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout_s: float = 15.0,
+        http: httpx.Client | None = None,
     ) -> None:
-        """`api_key` is an API key or an access token; none is needed where the server asks for none."""
+        """`api_key` is an API key or an access token; none is needed where the server asks for none.
+
+        `http` is a client of httpx with a base URL to send through instead of one of our own: it decides on headers,
+        time-outs and connections, and it is yours to close.
+        """
         self.url = url.rstrip("/")
         self._retry = retry
-        self._http = httpx.Client(**options(self.url, timeout_s, api_key))
+        self._http = http or httpx.Client(**options(self.url, timeout_s, api_key))
+        self._owns_http = http is None
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        if self._owns_http:
+            self._http.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -120,13 +127,22 @@ class Client:
         """All sessions, newest first, page by page."""
         cursor: str | None = None
         while True:
-            page = self._send(
-                calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=1_000, cursor=cursor)
-            )
+            page = self.session_page(agent_id=agent_id, user_id=user_id, limit=1_000, cursor=cursor)
             yield from page["sessions"]
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    def session_page(
+        self,
+        *,
+        agent_id: str | None = None,
+        user_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """One page of sessions, newest first: `sessions`, and `next_cursor` for the page after, None for the last."""
+        return self._send(calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=limit, cursor=cursor))
 
     def summary(self, session_id: str, *, max_tokens: int | None = None) -> dict[str, Any]:
         """The rolling summary with its lineage."""

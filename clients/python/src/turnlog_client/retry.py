@@ -23,6 +23,7 @@ class Attempts:
         self._policy, self._clock = policy, clock
         self._deadline = clock() + policy.total_s
         self._failures = 0
+        self._unknown = False
 
     @property
     def left_s(self) -> float:
@@ -33,12 +34,14 @@ class Attempts:
         """Something was achieved: the deadline and the pauses begin anew."""
         self._deadline = self._clock() + self._policy.total_s
         self._failures = 0
+        self._unknown = False
 
     def pause_s(self, failure: Unavailable) -> float:
         """How long to wait before the next attempt, at least what the server asked for.
 
-        Raises `failure` itself when the deadline would pass meanwhile.
+        Raises `failure` itself when the deadline would pass meanwhile, its outcome unknown if that of any attempt is.
         """
+        self._unknown = failure.outcome_unknown = self._unknown or failure.outcome_unknown
         exponential = min(self._policy.first_s * 2.0 ** min(self._failures, 30), self._policy.last_s)
         pause = max(exponential * random.uniform(0.5, 1.0), failure.retry_after_s or 0.0)
         self._failures += 1

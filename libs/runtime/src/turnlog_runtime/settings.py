@@ -14,8 +14,11 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "TURNLOG_"
-READ_ELSEWHERE = frozenset({"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL"})
-"""Variables that no service reads: where the embedded servers' executables are, and which server the CLI calls."""
+READ_ELSEWHERE = frozenset(
+    {"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL", "TURNLOG_API_KEY"}
+)
+"""Variables that no service reads: where the embedded servers' executables are, which server the CLI calls, and the
+credential it shows there."""
 
 
 class SettingsError(Exception):
@@ -160,11 +163,39 @@ class CompressorSettings(SharedSettings):
     compress_pending_sessions: int = Field(default=10_000, ge=1)
 
 
+class McpSettings(SharedSettings):
+    """The MCP server."""
+
+    mcp_api_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """The API that `python -m turnlog_mcp` calls; `turnlog up` calls its own in the same process."""
+    mcp_call_s: float = Field(default=15.0, gt=0, le=300)
+    """How long the API may take for one MCP request, repeated calls included."""
+    mcp_allowed_hosts: str = Field(default="", pattern=r"^\S*$")
+    """The names, by comma, under which clients reach /mcp (`memory.example.com`), besides this machine's own."""
+    mcp_allowed_origins: str = Field(default="", pattern=r"^\S*$")
+    """The web pages' origins, by comma, that may call /mcp (`https://app.example.com`), besides this machine's own."""
+    mcp_body_max_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """The largest MCP request."""
+    mcp_answer_max_chars: int = Field(default=60_000, ge=1_000)
+    """The most stored text in one MCP answer (about 15,000 tokens); what is left out is named in the answer."""
+
+    @property
+    def mcp_hosts(self) -> tuple[str, ...]:
+        """The names in `mcp_allowed_hosts`."""
+        return tuple(filter(None, self.mcp_allowed_hosts.split(",")))
+
+    @property
+    def mcp_origins(self) -> tuple[str, ...]:
+        """The origins in `mcp_allowed_origins`."""
+        return tuple(filter(None, self.mcp_allowed_origins.split(",")))
+
+
 ALL_SETTINGS: tuple[type[SharedSettings], ...] = (
     IngestSettings,
     QuerySettings,
     ProjectorSettings,
     CompressorSettings,
+    McpSettings,
 )
 S = TypeVar("S", bound=SharedSettings)
 

@@ -1,0 +1,34 @@
+"""The MCP server as a process: the only place where its parts are wired."""
+
+import asyncio
+import sys
+
+from turnlog_mcp.service import api_at, mcp
+from turnlog_runtime.health import Check, Health
+from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.settings import McpSettings, SettingsError, load
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        settings = load(McpSettings)
+        if not settings.mcp_api_url:
+            raise SettingsError("TURNLOG_MCP_API_URL is not set: give the address of the API, or use `turnlog up`")
+    except SettingsError as error:
+        sys.exit(f"turnlog-mcp: {error}")
+    configure_logging("mcp", settings.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        api = api_at(settings, settings.mcp_api_url)
+        async with mcp(api, settings) as app:
+            health = Health(app, {"api": Check(api.ready)}, stop)
+            async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+                await stop.wait()
+
+    run(serve)
+
+
+if __name__ == "__main__":
+    main()
