@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from faults.capabilities import faketime_library
@@ -23,7 +24,7 @@ from turnlog_embedded.binaries import find_postgres
 FULL = "disk full"
 CLOCK = "clock one day off"
 BALLAST = "ballast"
-TRACER_S = 5.0
+TRACER_S, RECOVERS_S = 5.0, 8.0
 LEAST_BYTES = 4096
 
 
@@ -73,6 +74,20 @@ async def fsync_errors(world: World, rng: random.Random) -> AsyncIterator[None]:
             await asyncio.wait({watching})
         await _detach(tracer)
         await world.bring_up("postgres")
+        if not await _serves_again(world):  # PostgreSQL 18 can wait for ever for a recovery that itself panicked
+            world.servers.kill("postgres")
+            await world.bring_up("postgres")
+
+
+async def _serves_again(world: World) -> bool:
+    """Whether PostgreSQL takes connections again by itself, in good time."""
+    ends_at = asyncio.get_running_loop().time() + RECOVERS_S
+    while asyncio.get_running_loop().time() < ends_at:
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await world.heads()
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def _attach(family: list[psutil.Process]) -> asyncio.subprocess.Process:

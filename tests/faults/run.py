@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
+
 from faults import capabilities, judge
 from faults.client import Deadlines, Doors
 from faults.ground import Ground, Pace
@@ -240,7 +242,10 @@ class _Moved:
 
     async def lately(self) -> str:
         """What moved within the last seconds, or ""."""
-        heads = await self._run.world.heads()
+        try:
+            heads = await self._run.world.heads()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return f"PostgreSQL does not answer: {type(error).__name__}"
         if heads != self._heads:
             self._heads, self._since_s = heads, time.monotonic()
         return "the logs still grow" if time.monotonic() - self._since_s < STILL_S else ""
