@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from faults.capabilities import faketime_library
+from faults import wall_clock
+from faults.capabilities import DAY_S
 from faults.inject_fault import FROM_THE_MODELS, OR_REFUSED, SOMETIMES_STORED, Fault
 from faults.inject_servers import away
 from faults.servers import family_of
@@ -126,7 +127,7 @@ async def clock_of_services(world: World, rng: random.Random) -> AsyncIterator[N
     try:
         for victim in victims:  # one after the other: many starting at once take the machine from those that serve
             await victim.terminate()
-            await victim.start(clock(rng.choice(("+1d", "-1d"))))
+            await victim.start(await _clock(world, rng))
         yield
     finally:
         for victim in victims:
@@ -138,9 +139,8 @@ async def clock_of_services(world: World, rng: random.Random) -> AsyncIterator[N
 async def clock_of_postgres(world: World, rng: random.Random) -> AsyncIterator[None]:
     """PostgreSQL is restarted a day off, and once more to heal."""
     folder = world.folder / "clock"
-    folder.mkdir(exist_ok=True)
+    settings = " ".join(f"{name}={value}" for name, value in (await _clock(world, rng)).items())
     binaries = find_postgres()
-    settings = " ".join(f"{name}={value}" for name, value in clock(rng.choice(("+1d", "-1d"))).items())
     for name in ("postgres", "initdb"):
         wrapper = folder / name
         before = f"env {settings} " if name == "postgres" else ""
@@ -158,14 +158,11 @@ async def clock_of_postgres(world: World, rng: random.Random) -> AsyncIterator[N
                 os.environ["TURNLOG_POSTGRES_BIN"] = said
 
 
-def clock(offset: str) -> dict[str, str]:
-    """The environment of a process whose wall clock is off; its monotonic clock is not."""
-    return {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+async def _clock(world: World, rng: random.Random) -> dict[str, str]:
+    """The environment of a process that believes to be in tomorrow, or in yesterday."""
+    folder = world.folder / "clock"
+    folder.mkdir(exist_ok=True)
+    return await asyncio.to_thread(wall_clock.environment, folder, rng.choice((DAY_S, -DAY_S)))
 
 
 _of_postgres = functools.partial(
@@ -175,7 +172,7 @@ _of_postgres = functools.partial(
 FAULTS = (
     _of_postgres("disk-full", FULL, make=disk_full, needs=("mount",)),
     _of_postgres("fsync-errors", FULL, make=fsync_errors, needs=("strace",)),
-    _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("faketime",)),
+    _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("wall_clock",)),
     Fault(
         "clock-of-services",
         CLOCK,
@@ -183,7 +180,7 @@ FAULTS = (
         clock_of_services,
         reads=FROM_THE_MODELS,  # "stale": processes that start leave PostgreSQL's answer unread for a second
         warm_reads=FROM_THE_MODELS,
-        needs=("faketime",),
+        needs=("wall_clock",),
         hold_s=5,
     ),
 )

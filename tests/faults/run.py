@@ -27,7 +27,9 @@ from faults.schedule import Step, steps
 from faults.watch import Watch
 from faults.world import LIMITS, World, WorldPlan, running
 
-WARM_S, GRACE_S, QUIET_S, STILL_S = 3.0, 20.0, 60.0, 3.0
+WARM_S, GRACE_S, QUIET_S = 3.0, 20.0, 60.0
+STILL_S = float(LIMITS["TURNLOG_COMPRESS_IDLE_S"]) + 3.0
+"""Sessions that fell silent get a last summary: what is still to come must not come while the streams are closed."""
 ENVIRONMENT = {"TURNLOG_COMPRESS_TURNS": "30", "TURNLOG_COMPRESS_WORKERS": "4"}
 """With a load of hundreds of turns a second, a summary every few turns would be all that the machine does."""
 LOOK_S = 0.1
