@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from faults import wall_clock
+
 TRY_S = 10.0
-FAKETIME_PLACES = (
-    "/usr/lib/*/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
-    "/usr/lib64/faketime/libfaketime.so.1",
-)
+DAY_S = 86_400
 
 
 def missing(needs: Iterable[str]) -> str:
@@ -28,14 +26,6 @@ def missing(needs: Iterable[str]) -> str:
 @functools.cache
 def _why_not(need: str) -> str:
     return _TRIES[need]()
-
-
-def faketime_library() -> Path | None:
-    """libfaketime, when it is installed."""
-    for place in FAKETIME_PLACES:
-        for found in sorted(Path("/").glob(place.lstrip("/"))):
-            return found
-    return None
 
 
 def _root() -> str:
@@ -72,17 +62,19 @@ def _strace() -> str:
     return "" if status == 7 else "strace may not attach to a running process, or cannot inject"
 
 
-def _faketime() -> str:
-    library = faketime_library()
-    if library is None:
-        return "libfaketime is not installed"
-    environment = os.environ | {"LD_PRELOAD": str(library), "FAKETIME": "+1d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    ask = [sys.executable, "-c", "import time; print(time.time())"]
-    done = subprocess.run(ask, env=environment, capture_output=True, text=True, timeout=TRY_S, check=False)
+def _wall_clock() -> str:
+    """Whether a process can be given a wall clock of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            environment = os.environ | wall_clock.environment(Path(folder), DAY_S)
+        except wall_clock.NotBuilt as error:
+            return str(error)
+        ask = [sys.executable, "-c", "import time; print(time.time())"]
+        done = subprocess.run(ask, env=environment, capture_output=True, text=True, timeout=TRY_S, check=False)
     try:
-        return "" if float(done.stdout) - time.time() > 80_000 else "libfaketime has no effect"
+        return "" if abs(float(done.stdout) - time.time() - DAY_S) < TRY_S else "the clock cannot be changed here"
     except ValueError:
-        return "libfaketime breaks Python here"
+        return "a preloaded clock breaks Python here"
 
 
 def _run(*command: str) -> str:
@@ -93,4 +85,4 @@ def _run(*command: str) -> str:
     return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} failed")
 
 
-_TRIES: dict[str, Callable[[], str]] = {"root": _root, "mount": _mount, "strace": _strace, "faketime": _faketime}
+_TRIES: dict[str, Callable[[], str]] = {"root": _root, "mount": _mount, "strace": _strace, "wall_clock": _wall_clock}

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import psutil
 
-from faults.capabilities import faketime_library
+from faults import wall_clock
+from faults.capabilities import DAY_S
 from faults.inject_fault import FROM_THE_MODELS, OR_REFUSED, SOMETIMES_STORED, Fault
 from faults.inject_servers import away
 from faults.servers import family_of
@@ -23,7 +25,7 @@ from turnlog_embedded.binaries import find_postgres
 FULL = "disk full"
 CLOCK = "clock one day off"
 BALLAST = "ballast"
-TRACER_S = 5.0
+TRACER_S, RECOVERS_S = 5.0, 8.0
 LEAST_BYTES = 4096
 
 
@@ -73,6 +75,20 @@ async def fsync_errors(world: World, rng: random.Random) -> AsyncIterator[None]:
             await asyncio.wait({watching})
         await _detach(tracer)
         await world.bring_up("postgres")
+        if not await _serves_again(world):  # PostgreSQL 18 can wait for ever for a recovery that itself panicked
+            world.servers.kill("postgres")
+            await world.bring_up("postgres")
+
+
+async def _serves_again(world: World) -> bool:
+    """Whether PostgreSQL takes connections again by itself, in good time."""
+    ends_at = asyncio.get_running_loop().time() + RECOVERS_S
+    while asyncio.get_running_loop().time() < ends_at:
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await world.heads()
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def _attach(family: list[psutil.Process]) -> asyncio.subprocess.Process:
@@ -111,7 +127,7 @@ async def clock_of_services(world: World, rng: random.Random) -> AsyncIterator[N
     try:
         for victim in victims:  # one after the other: many starting at once take the machine from those that serve
             await victim.terminate()
-            await victim.start(clock(rng.choice(("+1d", "-1d"))))
+            await victim.start(await _clock(world, rng))
         yield
     finally:
         for victim in victims:
@@ -123,9 +139,8 @@ async def clock_of_services(world: World, rng: random.Random) -> AsyncIterator[N
 async def clock_of_postgres(world: World, rng: random.Random) -> AsyncIterator[None]:
     """PostgreSQL is restarted a day off, and once more to heal."""
     folder = world.folder / "clock"
-    folder.mkdir(exist_ok=True)
+    settings = " ".join(f"{name}={value}" for name, value in (await _clock(world, rng)).items())
     binaries = find_postgres()
-    settings = " ".join(f"{name}={value}" for name, value in clock(rng.choice(("+1d", "-1d"))).items())
     for name in ("postgres", "initdb"):
         wrapper = folder / name
         before = f"env {settings} " if name == "postgres" else ""
@@ -143,14 +158,11 @@ async def clock_of_postgres(world: World, rng: random.Random) -> AsyncIterator[N
                 os.environ["TURNLOG_POSTGRES_BIN"] = said
 
 
-def clock(offset: str) -> dict[str, str]:
-    """The environment of a process whose wall clock is off; its monotonic clock is not."""
-    return {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+async def _clock(world: World, rng: random.Random) -> dict[str, str]:
+    """The environment of a process that believes to be in tomorrow, or in yesterday."""
+    folder = world.folder / "clock"
+    folder.mkdir(exist_ok=True)
+    return await asyncio.to_thread(wall_clock.environment, folder, rng.choice((DAY_S, -DAY_S)))
 
 
 _of_postgres = functools.partial(
@@ -160,7 +172,7 @@ _of_postgres = functools.partial(
 FAULTS = (
     _of_postgres("disk-full", FULL, make=disk_full, needs=("mount",)),
     _of_postgres("fsync-errors", FULL, make=fsync_errors, needs=("strace",)),
-    _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("faketime",)),
+    _of_postgres("clock-of-postgres", CLOCK, make=clock_of_postgres, needs=("wall_clock",)),
     Fault(
         "clock-of-services",
         CLOCK,
@@ -168,7 +180,7 @@ FAULTS = (
         clock_of_services,
         reads=FROM_THE_MODELS,  # "stale": processes that start leave PostgreSQL's answer unread for a second
         warm_reads=FROM_THE_MODELS,
-        needs=("faketime",),
+        needs=("wall_clock",),
         hold_s=5,
     ),
 )

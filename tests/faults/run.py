@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
+
 from faults import capabilities, judge
 from faults.client import Deadlines, Doors
 from faults.ground import Ground, Pace
@@ -25,7 +27,9 @@ from faults.schedule import Step, steps
 from faults.watch import Watch
 from faults.world import LIMITS, World, WorldPlan, running
 
-WARM_S, GRACE_S, QUIET_S, STILL_S = 3.0, 20.0, 60.0, 3.0
+WARM_S, GRACE_S, QUIET_S = 3.0, 20.0, 60.0
+STILL_S = float(LIMITS["TURNLOG_COMPRESS_IDLE_S"]) + 3.0
+"""Sessions that fell silent get a last summary: what is still to come must not come while the streams are closed."""
 ENVIRONMENT = {"TURNLOG_COMPRESS_TURNS": "30", "TURNLOG_COMPRESS_WORKERS": "4"}
 """With a load of hundreds of turns a second, a summary every few turns would be all that the machine does."""
 LOOK_S = 0.1
@@ -240,7 +244,10 @@ class _Moved:
 
     async def lately(self) -> str:
         """What moved within the last seconds, or ""."""
-        heads = await self._run.world.heads()
+        try:
+            heads = await self._run.world.heads()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return f"PostgreSQL does not answer: {type(error).__name__}"
         if heads != self._heads:
             self._heads, self._since_s = heads, time.monotonic()
         return "the logs still grow" if time.monotonic() - self._since_s < STILL_S else ""
