@@ -9,6 +9,7 @@ import sys
 
 from redis.asyncio import Redis
 
+from turnlog_access import door
 from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi
 from turnlog_eventstore import Store
@@ -41,8 +42,9 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
             stack.push_async_callback(redis.aclose)
-            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop))
-            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop))
+            gate = await stack.enter_async_context(door(writing))
+            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop, gate))
+            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
                 "nats": Check(buses[0].client, needed=False),
