@@ -12,9 +12,7 @@ GROUPS = ("reads", "pipeline", "writes", "hundreds", "rebuild", "growth")
 FINISH_S = 30.0
 
 
-async def measure(
-    scale: Scale, only: str | None, say: Callable[[str], None], *, auth: bool = False
-) -> list[Figure]:
+async def measure(scale: Scale, only: str | None, say: Callable[[str], None], *, auth: bool = False) -> list[Figure]:
     """All figures, or those of one group; with `auth`, every request shows an API key."""
     wanted = set(GROUPS) if only is None else {only}
     figures: list[Figure] = []

@@ -1,7 +1,7 @@
 """Where a running Turnlog is: `up` writes it into its data folder, the other commands read it there.
 
-The file holds NATS' password and an API key for commands on this machine, so it is private (0600), and it is removed when
-`up` ends. After a SIGKILL it stays: readers check that its process lives.
+The file holds NATS' password and an API key for commands on this machine, so it is private (0600), and it is removed
+when `up` ends. After a SIGKILL it stays: readers check that its process lives.
 """
 
 import json

@@ -52,14 +52,11 @@ async def make_key(owner: Administration, wanted: Wanted, now: datetime) -> Mint
 def create_key(settings: SharedSettings, data_dir: Path, wanted: Wanted, screen: Screen) -> None:
     """Make a key and print it."""
     minted = as_owner(settings, data_dir, lambda owner: make_key(owner, wanted, datetime.now(UTC)))
-    screen.fact(
-        {"id": minted.key_id, "key": minted.credential, "tenant": wanted.tenant, "scopes": sorted(set(wanted.scopes))}
-    )
+    scopes = sorted(set(wanted.scopes))
+    screen.fact({"id": minted.key_id, "key": minted.credential, "tenant": wanted.tenant, "scopes": scopes})
     screen.verbatim(minted.credential)
-    screen.say(
-        marked("✓", "green", f"a key of tenant {wanted.tenant}: {', '.join(sorted(set(wanted.scopes)))}. It is shown this "
-        "once: only its hash is stored")
-    )  # fmt: skip
+    screen.say(marked("✓", "green", f"a key of tenant {wanted.tenant}: {', '.join(scopes)}"))
+    screen.say("  it is shown this once: only its hash is stored")
     screen.say(f"  send it as `Authorization: Bearer …`; turnlog keys revoke {minted.key_id} ends it")
 
 
@@ -126,5 +123,7 @@ def _line(row: KeyRow, now: datetime) -> Text:
     mark, style = ("✓", "green") if state == "live" else ("✗", "red")
     more = "" if state == "live" else f" ({state})"
     name = f" “{one_line(row.name)}”" if row.name else ""
-    text = f"{row.key_id}  {row.tenant}{name}  {' '.join(row.scopes)}  made {row.created_at:%Y-%m-%d}, {used}{end}{more}"
+    text = (
+        f"{row.key_id}  {row.tenant}{name}  {' '.join(row.scopes)}  made {row.created_at:%Y-%m-%d}, {used}{end}{more}"
+    )
     return marked(mark, style, text)

@@ -33,7 +33,7 @@ class StartKeys:
 
 @asynccontextmanager
 async def keys_at_start(owner_url: str, data_dir: Path, *, required: bool) -> AsyncIterator[StartKeys]:
-    """The keys; the local one is revoked on leaving, or, where we were killed, at the next start. Raises `StoreError`."""
+    """The keys; the local one is revoked on leaving, or where we were killed at the next start. Raises `StoreError`."""
     if not required:
         yield StartKeys()
         return

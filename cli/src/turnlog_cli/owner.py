@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def as_owner(settings: SharedSettings, data_dir: Path, ask: Callable[[Administration], Awaitable[T]]) -> T:
-    """What `ask` returns, asked on the owner's connection. Raises `CommandError` when there is none, or `StoreError`."""
+    """What `ask` returns, asked on the owner's connection. Raises `CommandError` or `StoreError`."""
     url = owner_url(settings, data_dir)
 
     async def run() -> T:

@@ -91,7 +91,9 @@ class Story:
             ("logs", logs),
         ):
             self._screen.say(f"  {label:<12} {value}")
-        where = "on this machine only" if is_loopback(plan.settings.host) else f"on {plan.settings.host}, also for others"
+        where = (
+            "on this machine only" if is_loopback(plan.settings.host) else f"on {plan.settings.host}, also for others"
+        )
         self._screen.say(Text(f"ready in {took_s:.1f} s; it listens {where}", style="green"))
         self._tell_key(stack.keys.first)
         self._screen.verbatim(_try_it(url, with_key=stack.keys.local is not None, given=stack.keys.first is not None))
@@ -100,13 +102,19 @@ class Story:
         if first is None:
             return
         self._screen.fact(
-            {"event": "first_key", "id": first.key_id, "key": first.credential, "tenant": DEFAULT_TENANT, "scopes": SCOPES}
+            {
+                "event": "first_key",
+                "id": first.key_id,
+                "key": first.credential,
+                "tenant": DEFAULT_TENANT,
+                "scopes": SCOPES,
+            }
         )
         self._screen.say("\nYour first API key. It is shown this once: only its hash is stored.")
         self._screen.verbatim(f"\n  export TURNLOG_API_KEY={first.credential}\n")
         self._screen.say(
-            f"It reads and writes the memory of tenant {DEFAULT_TENANT} and reads its log. Lost: turnlog keys create makes "
-            f"another. In wrong hands: turnlog keys revoke {first.key_id}"
+            f"It reads and writes the memory of tenant {DEFAULT_TENANT} and reads its log. Lost: turnlog keys create "
+            f"makes another. In wrong hands: turnlog keys revoke {first.key_id}"
         )
 
 

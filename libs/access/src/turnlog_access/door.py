@@ -1,7 +1,7 @@
 """The door of a process: what checks its credentials, opened once and shared by all its apps.
 
-    async with door(settings) as gate:  # what the settings ask for: credentials, a proxy's header, or nothing
-        app = create_app(…, gate=in_order(gate, …))
+async with door(settings) as gate:  # what the settings ask for: credentials, a proxy's header, or nothing
+    app = create_app(…, gate=in_order(gate, …))
 """
 
 import asyncio
@@ -65,7 +65,7 @@ async def opened(settings: SharedSettings, keyring_settings: KeyringSettings | N
     url = required_url(settings.database_url, "DATABASE_URL")
     source = await ApiKeys.open(url, StoreSettings(pool_connections=2, role=settings.database_role))
     keyring = Keyring(source, keyring_settings or _keyring_settings(settings))
-    issuer = IssuerKeys(_issuer_settings(settings)) if settings.token_issuer else None
+    issuer = IssuerKeys(_issuer_settings(settings)) if settings.jwt_issuer else None
     tokens = TokenDoor(issuer, _rules(settings), settings.keys_cached) if issuer is not None else None
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -89,20 +89,20 @@ def _keyring_settings(settings: DoorSettings) -> KeyringSettings:
 
 
 def _issuer_settings(settings: DoorSettings) -> IssuerSettings:
-    return IssuerSettings(settings.token_jwks_url, settings.algorithms, settings.token_keys_refresh_s)
+    return IssuerSettings(settings.jwt_jwks_url, settings.algorithms, settings.jwt_keys_refresh_s)
 
 
 def _rules(settings: DoorSettings) -> TokenRules:
     return TokenRules(
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
         algorithms=settings.algorithms,
-        tenant_claim=settings.token_tenant_claim,
-        scope_claim=settings.token_scope_claim,
-        plain_typ=settings.token_plain_typ,
-        leeway_s=settings.token_leeway_s,
+        tenant_claim=settings.jwt_tenant_claim,
+        scope_claim=settings.jwt_scope_claim,
+        plain_typ=settings.jwt_plain_typ,
+        leeway_s=settings.jwt_leeway_s,
     )
 
 
 def _resource(settings: DoorSettings) -> Resource:
-    return Resource(settings.public_url, (settings.token_issuer,) if settings.token_issuer else ())
+    return Resource(settings.public_url, (settings.jwt_issuer,) if settings.jwt_issuer else ())

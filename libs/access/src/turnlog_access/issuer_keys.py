@@ -1,7 +1,7 @@
 """The issuer's keys, fetched from the one configured address and nowhere else.
 
-Fetched at start and every `refresh_s`; and when a token names a key that is not known, at most every `floor_s`, whatever
-tokens come. What was fetched stays good while the issuer is away. Called by `token_door.py`.
+Fetched at start and every `refresh_s`; and when a token names a key that is not known, at most every `floor_s`,
+whatever tokens come. What was fetched stays good while the issuer is away. Called by `token_door.py`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What an API key looks like: `tl_<id>_<secret>`. Pure but for the randomness of `mint`.
 
-The id is public: it is in listings, and may be in logs. The secret has 40 characters of 62, which is 238 random bits: no
-slow hash is needed to keep it from being guessed, and SHA-256 of the whole credential is all that is stored.
+The id is public: it is in listings, and may be in logs. The secret has 40 characters of 62, which is 238 random bits:
+no slow hash is needed to keep it from being guessed, and SHA-256 of the whole credential is all that is stored.
 """
 
 import re

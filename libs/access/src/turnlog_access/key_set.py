@@ -45,7 +45,7 @@ def key_set(document: bytes, algorithms: Collection[str]) -> KeySet:
     by_kid = {kid: key for kid, key in usable if isinstance(kid, str)}
     nameless = [key for kid, key in usable if kid is None]
     if not usable:
-        raise BadKeySet("no key is of an algorithm that is taken (TURNLOG_TOKEN_ALGORITHMS)")
+        raise BadKeySet("no key is of an algorithm that is taken (TURNLOG_JWT_ALGORITHMS)")
     return KeySet(by_kid, nameless[0] if len(usable) == len(nameless) == 1 else None)
 
 

@@ -45,7 +45,7 @@ _COLLECTIONS = frozenset(shape[:3] for shape in _TABLE if len(shape) > 3 and sha
 
 
 def scope_of(method: str, path: str) -> str:
-    """The scope that a call needs; HEAD needs what GET does. Raises `Problem` 404, or 405 with the methods there are."""
+    """The scope that a call needs; HEAD needs what GET does. Raises `Problem` 404, or 405 naming what there is."""
     parts = path.split("/")
     if len(parts) > 3 and tuple(parts[:3]) in _COLLECTIONS:
         parts[3] = "{}"

@@ -42,7 +42,9 @@ class ApiKeys:
         """Those of the keys that exist and are neither revoked nor expired, by id. Raises `StoreError`."""
         rows = await self._connections.read(lambda c: c.fetch(statement("keys_live"), list(key_ids)), deadline_s)
         return {
-            key_id: ApiKey(key_id, tenant, sha256, frozenset(scopes), math.inf if expires_at_s is None else expires_at_s)
+            key_id: ApiKey(
+                key_id, tenant, sha256, frozenset(scopes), math.inf if expires_at_s is None else expires_at_s
+            )
             for key_id, tenant, sha256, scopes, expires_at_s in rows
         }
 

@@ -1,4 +1,4 @@
-"""Reads behind the second wall: a transaction whose role and setting let row-level security show one tenant's rows alone.
+"""Reads behind the second wall: a transaction whose role and setting let row-level security show one tenant's rows.
 
 What a statement asks for is the first wall. Should one ever ask for too much, PostgreSQL shows it the rows of the
 tenant that made the request and no others (policies of migration 0003).

@@ -31,7 +31,9 @@ MISSING = (
     asyncpg.UndefinedFunctionError,
 )
 _NO_ROLE = (asyncpg.InvalidParameterValueError, asyncpg.InvalidAuthorizationSpecificationError)
-_NOT_OURS_YET = asyncpg.InsufficientPrivilegeError  # another database of the server made the role; this one grants nothing
+_NOT_OURS_YET = (
+    asyncpg.InsufficientPrivilegeError
+)  # another database of the server made the role; this one grants nothing
 _NO_SPACE = ("could not extend file", "no space left on device")
 
 

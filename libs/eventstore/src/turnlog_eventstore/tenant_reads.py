@@ -1,5 +1,5 @@
-"""Everything that is read for one tenant, behind the second wall (`as_tenant.py`): each call a short transaction that can
-see the rows of this tenant and no others. Every method raises `StoreUnavailable`, within its deadline.
+"""Everything that is read for one tenant, behind the second wall (`as_tenant.py`): each call a short transaction that
+can see the rows of this tenant and no others. Every method raises `StoreUnavailable`, within its deadline.
 """
 
 from dataclasses import dataclass

@@ -7,13 +7,13 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "TURNLOG_"
 TOKEN_ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )  # fmt: skip
-"""What an access token may be signed with: asymmetric algorithms alone, so that no public key is ever a shared secret."""
+"""What may sign an access token: asymmetric algorithms alone, so that no public key is ever a shared secret."""
 
 
 class SettingsError(Exception):
@@ -22,6 +22,8 @@ class SettingsError(Exception):
 
 class DoorSettings(BaseSettings):
     """Who is let in, and where."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
@@ -37,28 +39,28 @@ class DoorSettings(BaseSettings):
     """The most API keys (and as many access tokens) that a process keeps in mind."""
     keys_stale_max_s: float = Field(default=3_600.0, ge=5)
     """How long an API key that was live is still taken while PostgreSQL is away and cannot say otherwise."""
-    token_issuer: str = ""
+    jwt_issuer: str = ""
     """The `iss` of access tokens (JWT); empty: only API keys are taken."""
-    token_audience: str = ""
+    jwt_audience: str = ""
     """The `aud` that an access token must name: this deployment, as the issuer knows it."""
-    token_jwks_url: str = ""
+    jwt_jwks_url: str = ""
     """Where the issuer's public keys are, as a JWK Set: https, or http on this machine."""
-    token_algorithms: str = "RS256,ES256"
+    jwt_algorithms: str = "RS256,ES256"
     """What access tokens may be signed with, by comma."""
-    token_plain_typ: bool = False
+    jwt_plain_typ: bool = False
     """Whether an access token may have the `typ` `JWT` or none, for issuers that do not set `at+jwt` (RFC 9068)."""
-    token_tenant_claim: str = Field(default="tenant", min_length=1)
-    token_scope_claim: str = Field(default="scope", min_length=1)
+    jwt_tenant_claim: str = Field(default="tenant", min_length=1)
+    jwt_scope_claim: str = Field(default="scope", min_length=1)
     """The claim with the scopes: text with spaces between, or a list."""
-    token_leeway_s: float = Field(default=10.0, ge=0, le=60)
+    jwt_leeway_s: float = Field(default=10.0, ge=0, le=60)
     """How far the issuer's clock may be off."""
-    token_keys_refresh_s: float = Field(default=300.0, ge=10)
+    jwt_keys_refresh_s: float = Field(default=300.0, ge=10)
     """How often the issuer's keys are fetched again."""
 
     @property
     def algorithms(self) -> frozenset[str]:
-        """The names in `token_algorithms`."""
-        return frozenset(name.strip() for name in self.token_algorithms.split(",") if name.strip())
+        """The names in `jwt_algorithms`."""
+        return frozenset(name.strip() for name in self.jwt_algorithms.split(",") if name.strip())
 
 
 def is_loopback(host: str) -> bool:
@@ -73,32 +75,34 @@ def check_door(settings: DoorSettings) -> None:
     """Raise `SettingsError` for settings that do not go together."""
     if settings.auth == "required" and settings.tenant_header:
         raise SettingsError(
-            f"{PREFIX}TENANT_HEADER and {PREFIX}AUTH=required exclude each other: where a proxy in front authenticates and "
-            f"names the tenant, set {PREFIX}AUTH=off; where Turnlog checks credentials, unset {PREFIX}TENANT_HEADER"
+            f"{PREFIX}TENANT_HEADER and {PREFIX}AUTH=required exclude each other: where a proxy in front authenticates "
+            f"and names the tenant, set {PREFIX}AUTH=off; where Turnlog checks credentials, unset {PREFIX}TENANT_HEADER"
         )
     if settings.auth == "off" and not settings.tenant_header and not is_loopback(settings.host):
         raise SettingsError(
-            f"{PREFIX}HOST={settings.host} is refused with {PREFIX}AUTH=off: whoever reaches the port would read and write "
-            f"everything. Set {PREFIX}AUTH=required, or listen on 127.0.0.1; {PREFIX}TENANT_HEADER is for a port that only "
-            "a proxy which authenticates can reach"
+            f"{PREFIX}HOST={settings.host} is refused with {PREFIX}AUTH=off: whoever reaches the port would read and "
+            f"write everything. Set {PREFIX}AUTH=required, or listen on 127.0.0.1; {PREFIX}TENANT_HEADER is for a port "
+            "that only a proxy which authenticates can reach"
         )
     _check_tokens(settings)
 
 
 def _check_tokens(settings: DoorSettings) -> None:
     given = {
-        "TOKEN_ISSUER": settings.token_issuer,
-        "TOKEN_AUDIENCE": settings.token_audience,
-        "TOKEN_JWKS_URL": settings.token_jwks_url,
+        "JWT_ISSUER": settings.jwt_issuer,
+        "JWT_AUDIENCE": settings.jwt_audience,
+        "JWT_JWKS_URL": settings.jwt_jwks_url,
     }
     if not any(given.values()):
         return
     for name, value in given.items():
         if not value:
             raise SettingsError(f"{PREFIX}{name} is not set: access tokens need issuer, audience and the keys' address")
-    url = urlsplit(settings.token_jwks_url)
+    url = urlsplit(settings.jwt_jwks_url)
     if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname))):
-        raise SettingsError(f"{PREFIX}TOKEN_JWKS_URL must begin with https:// (http:// only for a server on this machine)")
+        raise SettingsError(
+            f"{PREFIX}JWT_JWKS_URL must begin with https:// (http:// only for a server on this machine)"
+        )
     if not settings.algorithms or settings.algorithms - TOKEN_ALGORITHMS:
         known = ", ".join(sorted(TOKEN_ALGORITHMS))
-        raise SettingsError(f"{PREFIX}TOKEN_ALGORITHMS must be some of {known}, by comma")
+        raise SettingsError(f"{PREFIX}JWT_ALGORITHMS must be some of {known}, by comma")

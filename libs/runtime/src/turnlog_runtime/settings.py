@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import SettingsConfigDict
 
 from turnlog_runtime.door_settings import PREFIX, DoorSettings, SettingsError, check_door
 
@@ -28,8 +27,6 @@ def _url(name: str) -> AliasChoices:
 
 class SharedSettings(DoorSettings):
     """What every service needs: where the servers are, the log, who is let in, and how to speak of oneself."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     database_url: SecretStr | None = Field(default=None, validation_alias=_url("DATABASE_URL"))
     """PostgreSQL, as `postgresql://user:password@host:5432/name`."""

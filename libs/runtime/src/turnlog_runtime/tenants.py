@@ -1,5 +1,5 @@
-"""The gate of a process that checks no credentials (`TURNLOG_AUTH=off`): everybody is the tenant `default`, or the one that
-a proxy in front names, which authenticates (`TURNLOG_TENANT_HEADER`)."""
+"""The gate of a process that checks no credentials (`TURNLOG_AUTH=off`): everybody is the tenant `default`, or the one
+that a proxy in front names, which authenticates (`TURNLOG_TENANT_HEADER`)."""
 
 from dataclasses import replace
 

@@ -2,8 +2,8 @@
 
 An event is given whole, its payload as the very bytes that were hashed, so that a reader can recompute
 `payload_sha256` from the payload and `chain_hash` from the event before it (`turnlog_events.hashing` says
-how). Gaps in positions are events of other tenants. A caller's `tenant` is None for the operator, who sees every log and
-every tenant.
+how). Gaps in positions are events of other tenants. A caller's `tenant` is None for the operator, who sees every log
+and every tenant.
 """
 
 import orjson
