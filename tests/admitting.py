@@ -151,9 +151,10 @@ def unsigned(body: Mapping[str, Any], signature: str = "", **header: Any) -> str
 
 @dataclass
 class Issuer:
-    """A real HTTP server with a JWK Set, and how often it was asked for what."""
+    """A real HTTP server with a JWK Set, and how often it was asked for what. Without `answers` it is in trouble."""
 
     keys: list[SigningKey]
+    answers: bool = True
     port: int = 0
     asked: list[str] = field(default_factory=list)
 
@@ -165,13 +166,16 @@ class Issuer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the keys, whatever is asked for."""
         self.asked.append(scope["path"])
+        if not self.answers:
+            await respond(send, 500, b"")
+            return
         body = json.dumps({"keys": [key.public_jwk() for key in self.keys]}).encode()
         await respond(send, 200, body, (JSON,))
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Issuer"]:
-        """At work until the block ends; on the same port when it was before."""
-        async with serving(self, "127.0.0.1", self.port, 1.0) as self.port:
+        """At work until the block ends."""
+        async with serving(self, "127.0.0.1", 0, 1.0) as self.port:
             yield self
 
     def settings(self) -> dict[str, Any]:

@@ -105,7 +105,7 @@ HEADERS: dict[str, tuple[dict[str, str], str]] = {
     "empty": ({"authorization": ""}, "credential_malformed"),
     "no scheme": ({"authorization": mint().credential}, "credential_malformed"),
     "basic": ({"authorization": "Basic dXNlcjpwYXNz"}, "credential_malformed"),
-    "no key after bearer": ({"authorization": "Bearer "}, "credential_malformed"),
+    "no key after bearer": ({"authorization": "Bearer"}, "credential_malformed"),
     "an unknown key": (bearer(mint()), "credential_refused"),
     "half a key": (bearer("tl_aaaaaaaaaaaa"), "credential_refused"),
     "no key at all": (bearer("let-me-in"), "credential_refused"),

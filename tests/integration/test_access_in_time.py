@@ -2,22 +2,38 @@
 is away, new ones good at once, and no flood of made-up ones reaches PostgreSQL."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import unquote
 
 import asyncpg
 import httpx
 import pytest
 
-from admitting import AUDIENCE, Issuer, api, bearer, claims, ec_key, new_key, revoke, rsa_key, token
+from admitting import Issuer, api, bearer, claims, ec_key, new_key, revoke, rsa_key, token
 from conftest import RealServers
 from faults.proxy import Proxy
 from turnlog_access import mint
+from turnlog_access.errors import Refused, Unknown
 from turnlog_access.issuer_keys import IssuerKeys, IssuerSettings
 from turnlog_access.keyring import KeyringSettings
 
 PROMISED_S = 5.0
 PATH = "/v1/sessions"
+
+
+@pytest.fixture
+def database_proxy(servers: RealServers) -> Iterator[tuple[Proxy, str]]:
+    """A way to PostgreSQL that can be broken, and its address for the services' role."""
+    if servers.embedded is None:
+        pytest.skip("needs servers that the tests started themselves: their socket is known")
+    sockets = Path(unquote(servers.dsn.partition("host=")[2].partition("&")[0]))
+    proxy = Proxy.start(sockets / ".s.PGSQL.5432")
+    yield proxy, f"postgresql://turnlog_app@127.0.0.1:{proxy.port}/turnlog?sslmode=disable"
+    proxy.close()
 
 
 async def status(http: httpx.AsyncClient, credential: object) -> int:
@@ -87,17 +103,10 @@ async def test_a_flood_of_made_up_keys_is_few_questions_and_stops_nobody(
     async with api(servers, log_name) as http:
         assert await status(http, key) == 200
         before = await questions(servers.owner_dsn)
-        flood = [status(http, mint()) for _ in range(300)]
-        answers, took = await asyncio.gather(asyncio.gather(*flood), timed(http, key))
-        assert set(answers) == {401}
-        assert took < 2.0
-        assert await questions(servers.owner_dsn) - before < 300
-
-
-async def timed(http: httpx.AsyncClient, key: object) -> float:
-    began = time.monotonic()
-    assert await status(http, key) == 200
-    return time.monotonic() - began
+        flood = [status(http, mint()) for _ in range(200)]
+        answers, known = await asyncio.gather(asyncio.gather(*flood), status(http, key))
+        assert (set(answers), known) == ({401}, 200)
+        assert await questions(servers.owner_dsn) - before < 100
 
 
 async def questions(owner_dsn: str) -> int:
@@ -129,21 +138,30 @@ async def test_when_a_key_was_last_used_is_noted_without_the_request_waiting(
     assert idle.key_id not in {row[0] for row in found}
 
 
-async def test_tokens_go_on_while_the_issuer_is_away_and_a_new_key_of_it_is_found(
-    servers: RealServers, log_name: str
-) -> None:
-    issuer = Issuer([rsa_key()])
-    async with issuer.serving():
-        pass  # so that it has a port, and nobody listens there
-    async with api(servers, log_name, **issuer.settings()) as http:
-        first = token(rsa_key(), claims())
-        assert await status(http, first) == 503  # nobody could say yet
-        async with issuer.serving():
-            async with asyncio.timeout(20):
-                while (answered := await status(http, first)) != 200:
-                    assert answered == 503
-                    await asyncio.sleep(0.1)
-        assert await status(http, token(rsa_key(), claims(sub="another"))) == 200  # the issuer is away
+async def test_tokens_go_on_while_the_issuer_is_away(servers: RealServers, log_name: str) -> None:
+    async with Issuer([rsa_key()]).serving() as issuer, AsyncExitStack() as stack:
+        http = await stack.enter_async_context(api(servers, log_name, **issuer.settings()))
+        assert await status(http, token(rsa_key(), claims())) == 200
+        issuer.answers = False
+        for subject in ("the same", "another"):
+            assert await status(http, token(rsa_key(), claims(sub=subject))) == 200
+        assert await status(http, token(ec_key(), claims())) == 401
+
+
+async def test_before_the_issuer_has_answered_once_nobody_can_say_and_then_its_keys_are_found() -> None:
+    async with Issuer([rsa_key()], answers=False).serving() as issuer:
+        keys = IssuerKeys(IssuerSettings(issuer.url, frozenset({"RS256"}), floor_s=0.05, wait_s=0.05))
+        running = asyncio.create_task(keys.run())
+        with pytest.raises(Unknown):
+            await keys.find("rsa-1")
+        issuer.answers = True
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(Unknown):
+                    assert (await keys.find("rsa-1")).algorithm_name == "RS256"
+                    break
+                await asyncio.sleep(0.01)
+        running.cancel()
 
 
 async def test_an_unknown_key_is_asked_for_once_in_a_while_and_from_nobody_but_the_issuer() -> None:
@@ -154,7 +172,7 @@ async def test_an_unknown_key_is_asked_for_once_in_a_while_and_from_nobody_but_t
         assert (await keys.find("rsa-1")).algorithm_name == "RS256"
         asked = len(issuer.asked)
         for kid in ("ec-1", "../../etc/passwd", "http://evil.test/keys", "x"):
-            with pytest.raises(Exception, match="no key that it names"):
+            with pytest.raises(Refused):
                 await keys.find(kid)
         assert len(issuer.asked) == asked
         issuer.keys.append(ec_key())
@@ -164,9 +182,9 @@ async def test_an_unknown_key_is_asked_for_once_in_a_while_and_from_nobody_but_t
         assert (len(issuer.asked), keys.generation) == (asked + 1, generation + 1)
         now[0] += 11
         issuer.keys.pop(0)
-        with pytest.raises(Exception, match="no key that it names"):
+        with pytest.raises(Refused):
             await keys.find("another")
-        with pytest.raises(Exception, match="no key that it names"):
+        with pytest.raises(Refused):
             await keys.find("rsa-1")  # withdrawn by the issuer
         assert set(issuer.asked) == {"/keys"}
         running.cancel()
@@ -191,8 +209,7 @@ async def test_an_answer_of_the_issuer_that_is_too_large_or_moved_elsewhere_is_n
             settings = IssuerSettings(f"http://127.0.0.1:{port}{path}", frozenset({"RS256"}))
             keys = IssuerKeys(settings)
             running = asyncio.create_task(keys.run())
-            with pytest.raises(Exception, match="could not be fetched"):
+            with pytest.raises(Unknown):
                 await keys.find("rsa-1")
             running.cancel()
     assert visited == ["/moved", "/large"]
-    assert AUDIENCE
