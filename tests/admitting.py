@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr
 
 from conftest import RealServers
-from turnlog_access import MintedKey, mint, opened
+from turnlog_access.door import opened
+from turnlog_access.key_format import MintedKey, mint
 from turnlog_access.keyring import KeyringSettings
 from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi

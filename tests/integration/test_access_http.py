@@ -27,7 +27,7 @@ from admitting import (
 )  # fmt: skip
 from conftest import RealServers
 from querying import problem_in
-from turnlog_access import MintedKey, mint
+from turnlog_access.key_format import MintedKey, mint
 from turnlog_runtime.principal import AUDIT, READ, WRITE
 
 TURN = {"role": "user", "content": "a secret of acme"}

@@ -16,9 +16,9 @@ import pytest
 from admitting import Issuer, api, bearer, claims, ec_key, new_key, revoke, rsa_key, token
 from conftest import RealServers
 from faults.proxy import Proxy
-from turnlog_access import mint
 from turnlog_access.errors import Refused, Unknown
 from turnlog_access.issuer_keys import IssuerKeys, IssuerSettings
+from turnlog_access.key_format import mint
 from turnlog_access.keyring import KeyringSettings
 
 PROMISED_S = 5.0

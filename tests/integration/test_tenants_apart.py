@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from admitting import api, bearer, new_key
 from conftest import RealServers
 from projecting import projector_of, running
-from turnlog_access import MintedKey
+from turnlog_access.key_format import MintedKey
 from turnlog_eventstore import Store
 from turnlog_runtime.principal import AUDIT, READ, WRITE
 

@@ -97,6 +97,7 @@ def test_a_key_as_a_session_is_a_credential_in_the_url_too_and_a_hidden_slash_is
         check_url(request(b"/v1/sessions/x%2Fturns"))
     assert caught.value.status == 422
     check_url(request(b"/v1/sessions/a%3Ab", b"limit=20&cursor=tl_AAAA&before_version=3"))
+    check_url(request(b"/v1/sessions/s/turns", b"from_version=1&reason=a%26key=b%26"))
 
 
 @pytest.mark.parametrize(

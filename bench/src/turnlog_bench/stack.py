@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from turnlog_access import mint
+from turnlog_access.key_format import mint
 from turnlog_bench import procfs
 from turnlog_bench.orders import Order, Outcome
 from turnlog_bench.process import MeasureFailed, Process, free_port

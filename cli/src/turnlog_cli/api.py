@@ -9,7 +9,7 @@ import sys
 
 from redis.asyncio import Redis
 
-from turnlog_access import door
+from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi
 from turnlog_eventstore import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from turnlog_access import MintedKey, mint
+from turnlog_access.key_format import MintedKey, mint
 from turnlog_cli.errors import CommandError
 from turnlog_cli.escape import one_line
 from turnlog_cli.owner import as_owner

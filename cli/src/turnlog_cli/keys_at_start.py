@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from turnlog_access import MintedKey
+from turnlog_access.key_format import MintedKey
 from turnlog_cli.addresses import left_in
 from turnlog_cli.key_ring import Wanted, make_key
 from turnlog_events.ids import DEFAULT_TENANT

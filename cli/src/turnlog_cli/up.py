@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.text import Text
 
-from turnlog_access import MintedKey
+from turnlog_access.key_format import MintedKey
 from turnlog_cli.keys_at_start import SCOPES
 from turnlog_cli.screen import Screen, marked
 from turnlog_cli.stack import Plan, Stack, running

@@ -29,27 +29,31 @@ ROUTES: Mapping[tuple[str, str], str] = {
 OPEN = frozenset({"/openapi.json"})
 """What needs no credential; liveness, readiness and metrics are answered before the gate."""
 
-_Shape = tuple[str, ...]
 
-
-def _methods_by_shape() -> dict[_Shape, dict[str, str]]:
-    table: dict[_Shape, dict[str, str]] = {}
+def _methods_by_pattern() -> dict[str, dict[str, str]]:
+    table: dict[str, dict[str, str]] = {}
     for (method, pattern), scope in ROUTES.items():
-        table.setdefault(tuple(pattern.split("/")), {})[method] = scope
+        table.setdefault(pattern, {})[method] = scope
     return table
 
 
-_TABLE = _methods_by_shape()
-_COLLECTIONS = frozenset(shape[:3] for shape in _TABLE if len(shape) > 3 and shape[3] == "{}")
-"""The segments before a `{}`, which is the fourth where there is one."""
+_TABLE = _methods_by_pattern()
+_COLLECTIONS = frozenset(pattern.partition("{}")[0] for _, pattern in ROUTES if "{}" in pattern)
+_SECOND = len("/v1/")
+
+
+def _pattern_of(path: str) -> str:
+    """The path with `{}` for the segment that follows a collection."""
+    start = path.find("/", _SECOND) + 1
+    if path[:start] not in _COLLECTIONS:
+        return path
+    end = path.find("/", start)
+    return path[:start] + "{}" + (path[end:] if end >= 0 else "")
 
 
 def scope_of(method: str, path: str) -> str:
     """The scope that a call needs; HEAD needs what GET does. Raises `Problem` 404, or 405 naming what there is."""
-    parts = path.split("/")
-    if len(parts) > 3 and tuple(parts[:3]) in _COLLECTIONS:
-        parts[3] = "{}"
-    methods = _TABLE.get(tuple(parts))
+    methods = _TABLE.get(_pattern_of(path))
     if methods is None:
         raise Problem(404, "not_found", "there is no such route; /openapi.json describes those there are")
     scope = methods.get("GET" if method == "HEAD" else method)

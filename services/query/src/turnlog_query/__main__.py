@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from turnlog_access import door
+from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_query.service import query
