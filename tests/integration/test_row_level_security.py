@@ -14,8 +14,11 @@ from conftest import RealServers
 from making import mark, request, turn
 from turnlog_eventstore import Administration, ApiKeys, SchemaMissing, StatementFailed, Store, StoreSettings
 from turnlog_eventstore.administration import NewKey
+from turnlog_eventstore.append import parameters
 from turnlog_eventstore.as_tenant import of_tenant, of_tenant_in_log, seeing
 from turnlog_eventstore.connections import Connections
+from turnlog_eventstore.known_members import KnownMembers
+from turnlog_eventstore.statements import statement
 from turnlog_migrations import migrate
 
 OF_TENANTS = ("events", "sessions", "session_agents", "session_users", "task_runs", "tenants")
@@ -300,10 +303,20 @@ async def test_an_owner_that_is_no_superuser_migrates_administers_and_is_behind_
     await itself.close()
 
 
+async def test_who_may_call_the_append_needs_no_right_on_any_table(owner_dsn: str, log_name: str, tenant: str) -> None:
+    owner = await asyncpg.connect(owner_dsn)
+    await owner.execute("begin; create role turnlog_probe; grant usage on schema turnlog to turnlog_probe")
+    await owner.execute("grant execute on function turnlog.append to turnlog_probe; set local role turnlog_probe")
+    rows = await owner.fetch(statement("append"), *parameters(log_name, [request(turn(tenant, "s"))], KnownMembers()))
+    assert [row["status"] for row in rows] == ["stored"]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await owner.fetch("select tenant from turnlog.events")
+    await owner.execute("rollback")
+    await owner.close()
+
+
 async def test_a_release_before_works_on_this_schema_as_a_role_that_sees_all_tenants(two: Two, session: Any) -> None:
     """Its sessions run as turnlog_app, set no tenant, and select and append: the very statements it has."""
-    from turnlog_eventstore.statements import statement
-
     rows = await session.fetch(statement("turns_newest"), two.one, "s", 0, 2**62, 9, None)
     assert [row["tenant"] for row in rows] == [two.one]
     rows = await session.fetch(statement("audit_tenant"), two.other, two.log, 0, 9)

@@ -4,7 +4,7 @@ import io
 import json
 import os
 from dataclasses import replace
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from turnlog_cli.progress import left
 from turnlog_cli.screen import Screen
 from turnlog_cli.up import told_as
 from turnlog_cli.verifying import SHOWN_OF_A_KIND, few_of_each
+from turnlog_client import ApiError
 from turnlog_compressor.compressor import CONSUMER
 from turnlog_events.event import SUMMARIZED, Event, NewEvent
 from turnlog_events.hashing import GENESIS
@@ -319,3 +320,17 @@ def test_every_error_with_advice_exists(name: str) -> None:
 
     module, _, kind = name.rpartition(".")
     assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_every_error_that_advice_is_given_for_has_that_name(name: str) -> None:
+    module, _, kind = name.rpartition(".")
+    found = getattr(import_module(module), kind)
+    assert f"{found.__module__}.{found.__qualname__}" == name
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "TURNLOG_API_KEY"), (403, "--scope"), (404, "no such")])
+def test_an_api_that_refuses_a_credential_is_told_with_what_to_do(status: int, said: str) -> None:
+    end = told(ApiError(status, "code", "no such"))
+    assert end is not None
+    assert said in str(end)
