@@ -62,6 +62,34 @@ async def test_a_revoked_key_is_refused_on_every_replica_within_five_seconds(
             assert await status(http, key) == 401
 
 
+async def test_a_live_stream_ends_with_its_key_before_anything_more_is_sent(
+    servers: RealServers, log_name: str, tenant: str
+) -> None:
+    watching, writing = [await new_key(servers.owner_dsn, tenant) for _ in range(2)]
+    quick = KeyringSettings(trust_s=0.4, look_s=0.1, question_s=0.3)
+
+    async def write(content: str) -> None:
+        turn = {"role": "user", "content": content}
+        assert (await http.post("/v1/sessions/s/turns", json=turn, headers=bearer(writing))).status_code == 201
+
+    async with api(servers, log_name, keyring=quick) as http:
+        await write("before")
+        async with http.stream("GET", "/v1/sessions/s/events", headers=bearer(watching)) as stream:
+            parts = stream.aiter_text()
+            seen = ""
+            while "before" not in seen:
+                seen += await anext(parts)
+            await revoke(servers.owner_dsn, watching)
+            async with asyncio.timeout(PROMISED_S):
+                while await status(http, watching) == 200:
+                    await asyncio.sleep(0.02)
+            await write("after")
+            async with asyncio.timeout(10):
+                async for part in parts:
+                    seen += part
+        assert "after" not in seen
+
+
 async def test_several_keys_of_a_tenant_live_at_once_so_that_one_can_take_the_others_place(
     servers: RealServers, log_name: str, tenant: str
 ) -> None:

@@ -2,18 +2,18 @@
 
 Stands between the edge (which gives errors their form) and an app. Enters: an ASGI request. Leaves: the same, with its
 principal; or 401 without a good credential, 403 without the scope, 404 and 405 for what is no route, 503 when nobody
-can tell.
+can tell. A live stream ends when its credential does.
 """
 
 from hashlib import sha256
 
-from turnlog_access.errors import Refused, Unknown
+from turnlog_access.errors import AccessError, Refused, Unknown
 from turnlog_access.metrics import REFUSED
 from turnlog_access.resource import WELL_KNOWN, Resource
-from turnlog_access.route_scopes import OPEN, scope_of
+from turnlog_access.route_scopes import LASTING, OPEN, scope_of
 from turnlog_access.shown import Malformed, Missing, check_url, credential_in
 from turnlog_access.verifier import Verifier
-from turnlog_runtime.asgi import JSON, App, Receive, Scope, Send, respond
+from turnlog_runtime.asgi import JSON, App, ClientGone, Message, Receive, Scope, Send, respond
 from turnlog_runtime.principal import Principal, identify
 from turnlog_runtime.problems import Problem
 
@@ -37,23 +37,44 @@ class AccessGate:
         if path.startswith(WELL_KNOWN):
             await self._tell(scope, path, send)
             return
-        principal = await self._principal(scope)
+        credential = self._shown(scope)
+        digest = sha256(credential).digest()
+        principal = self._verifier.known(digest) or await self._principal(scope, credential, digest)
         needed = scope_of(scope["method"], path)
         if not principal.may(needed):
             raise self._scope_missing(scope, needed)
         identify(scope, principal)
+        if path.endswith(LASTING):
+            send = self._while_good(credential, digest, send)
         await self._app(scope, receive, send)
 
-    async def _principal(self, scope: Scope) -> Principal:
+    def _while_good(self, credential: bytes, digest: bytes, send: Send) -> Send:
+        """`send` for an answer that lasts: it ends before the first part that the credential may not see any more."""
+
+        async def send_while_good(message: Message) -> None:
+            if message.get("more_body") and self._verifier.known(digest) is None:
+                try:
+                    await self._verifier.find(credential, digest)
+                except AccessError:
+                    REFUSED.labels("stream_ended").inc()
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    raise ClientGone from None
+            await send(message)
+
+        return send_while_good
+
+    def _shown(self, scope: Scope) -> bytes:
         try:
             check_url(scope)
-            credential = credential_in(scope)
-            digest = sha256(credential).digest()
-            return self._verifier.known(digest) or await self._verifier.find(credential, digest)
+            return credential_in(scope)
         except Missing:
             raise self._refusal(scope, "credential_missing", "send Authorization: Bearer with an API key") from None
         except Malformed as error:
             raise self._refusal(scope, "credential_malformed", str(error), "invalid_request") from None
+
+    async def _principal(self, scope: Scope, credential: bytes, digest: bytes) -> Principal:
+        try:
+            return await self._verifier.find(credential, digest)
         except Refused as error:
             raise self._refusal(scope, "credential_refused", f"not accepted: {error}", "invalid_token") from None
         except Unknown as error:

@@ -26,6 +26,8 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tools/get_recent_turns"): READ,
     ("POST", "/tools/get_compressed_memory"): READ,
 }
+LASTING = "/events"
+"""How the paths end whose answers may last: what a credential may see is asked again with each part of them."""
 OPEN = frozenset({"/openapi.json"})
 """What needs no credential; liveness, readiness and metrics are answered before the gate."""
 
