@@ -12,14 +12,18 @@ from urllib.parse import unquote
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from admitting import Issuer, api, bearer, claims, ec_key, new_key, revoke, rsa_key, token
+from admitting import Issuer, api, bearer, claims, ec_key, new_key, revoke, rsa_key, token, unsigned
 from conftest import RealServers
 from faults.proxy import Proxy
+from turnlog_access.door import opened
 from turnlog_access.errors import Refused, Unknown
 from turnlog_access.issuer_keys import IssuerKeys, IssuerSettings
 from turnlog_access.key_format import mint
 from turnlog_access.keyring import KeyringSettings
+from turnlog_runtime.principal import READ, WRITE
+from turnlog_runtime.settings import IngestSettings
 
 PROMISED_S = 5.0
 PATH = "/v1/sessions"
@@ -164,6 +168,17 @@ async def test_when_a_key_was_last_used_is_noted_without_the_request_waiting(
         await owner.close()
     assert [row[0] for row in found] == [key.key_id]
     assert idle.key_id not in {row[0] for row in found}
+
+
+async def test_whoever_speaks_another_protocol_asks_the_same_door(servers: RealServers, tenant: str) -> None:
+    key = await new_key(servers.owner_dsn, tenant)
+    async with opened(IngestSettings(database_url=SecretStr(servers.dsn), auth="required")) as access:
+        for _ in range(2):  # looked up, then known
+            found = await access.principal(key.credential)
+            assert (found.tenant, found.credential, found.scopes) == (tenant, key.key_id, {READ, WRITE})
+        for wrong in (mint().credential, "", "tl_", "ключ", "x" * 9000, unsigned(claims())):
+            with pytest.raises(Refused):
+                await access.principal(wrong)
 
 
 async def test_tokens_go_on_while_the_issuer_is_away(servers: RealServers, log_name: str) -> None:
