@@ -3,6 +3,8 @@
 `--servers embedded` (default) starts them from wheels in a temporary folder; `--servers urls` takes the addresses in
 DATABASE_URL (an owner), NATS_URL and REDIS_URL; `--servers containers` starts them with testcontainers.
 Tests do not meet: each takes a log of its own (`log_name`) and fresh session ids.
+
+Settings made in this process ask for no credentials unless a test says so (`TURNLOG_AUTH`); the tests of access do.
 """
 
 import os
@@ -19,6 +21,8 @@ import pytest
 from turnlog_embedded import Servers, start
 from turnlog_eventstore import Store
 from turnlog_migrations import migrate
+
+os.environ["TURNLOG_AUTH"] = "off"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Replica:
         with self.log_path.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", self.module),
-                env=kept | self.environment | {"TURNLOG_PORT": str(self.port)},
+                env=kept | {"TURNLOG_AUTH": "off"} | self.environment | {"TURNLOG_PORT": str(self.port)},
                 stdout=log,
                 stderr=log,
             )

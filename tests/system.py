@@ -28,8 +28,9 @@ def command_line(process: psutil.Process) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without anything meant for a Turnlog."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | more
+    """This process's environment without anything meant for a Turnlog; it asks for no credentials unless `more` says
+    otherwise."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | {"TURNLOG_AUTH": "off"} | more
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
@@ -51,8 +52,10 @@ def turnlog(*words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
 class System:
     """A running `turnlog up`; after `stop` or a kill it can be started again on the same folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
+        """`more` is added to its environment."""
         self.folder = folder
+        self._environment = environment(**more)
         self._output = folder.with_name(folder.name + ".out")
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -62,7 +65,7 @@ class System:
         command = [sys.executable, "-m", "turnlog_cli", "up", "--json", "--port", "0", "--data-dir", str(self.folder)]
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, env=environment(), start_new_session=True
+                command, stdout=output, stderr=subprocess.STDOUT, env=self._environment, start_new_session=True
             )
         self.url = self.event("ready", START_S)["url"]
         return self
@@ -124,12 +127,13 @@ class System:
         if self._process is not None and self._process.poll() is None:
             self.interrupt()
 
-    def client(self) -> Client:
+    def client(self, api_key: str | None = None) -> Client:
         """A client of its API."""
-        return Client(self.url, retry=RetryPolicy(total_s=30))
+        return Client(self.url, api_key=api_key, retry=RetryPolicy(total_s=30))
 
     def run(self, *words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
-        """A command on its data folder."""
+        """A command on its data folder, in its environment unless `env` is given."""
+        more.setdefault("env", self._environment)
         return turnlog(*words, "--data-dir", str(self.folder), **more)
 
     def addresses(self) -> dict[str, Any]:

@@ -44,10 +44,10 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "example.org"])
-def test_a_host_that_others_can_reach_is_refused(tmp_path: Path, host: str) -> None:
+def test_a_host_that_others_can_reach_is_refused_without_credentials(tmp_path: Path, host: str) -> None:
     done = turnlog("up", "--data-dir", str(tmp_path), env=environment(TURNLOG_HOST=host))
     assert done.returncode == 2
-    assert "no authentication yet" in done.stderr
+    assert f"TURNLOG_HOST={host} is refused with TURNLOG_AUTH=off" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The pages for newcomers, followed literally: every shell block of each is run in order, as a user with a key would."""
+"""The pages for newcomers, followed literally: every shell block is run in order, as a user with a key would."""
 
 import os
 import re

@@ -220,6 +220,7 @@ def _environment(world: World, name: str) -> dict[str, str]:
         "TURNLOG_DATABASE_URL": f"postgresql://{name}@127.0.0.1:{port['postgres']}/turnlog?sslmode=disable",
         "TURNLOG_NATS_URL": f"nats://{nats.username}:{nats.password}@127.0.0.1:{port['nats']}",
         "TURNLOG_REDIS_URL": f"redis://127.0.0.1:{port['valkey']}/0",
+        "TURNLOG_AUTH": "off",
         "TURNLOG_TENANT_HEADER": TENANT_HEADER,
         "TURNLOG_MODEL_PROVIDER": "openai",
         "TURNLOG_MODEL_NAME": "m",

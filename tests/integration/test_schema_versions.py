@@ -6,19 +6,26 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
 import pytest
+from alembic import command
+from alembic.config import Config
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import create_async_engine
 
+import turnlog_migrations
 from conftest import RealServers
-from querying import client_of, fresh, problem_in, said
+from querying import TENANT, client_of, fresh, problem_in, said
 from turnlog_bus import Bus
 from turnlog_eventstore import AppendRequest, SchemaMissing, Store, StoreSettings
+from turnlog_eventstore.statements import statement
 from turnlog_ingest.service import ingest
-from turnlog_migrations import migrate
+from turnlog_migrations import SchemaBusy, migrate
 from turnlog_query.service import query
 from turnlog_runtime.settings import IngestSettings, QuerySettings
 
@@ -147,3 +154,67 @@ async def test_a_migration_under_load_fails_no_request_of_the_release_before(
         migrated.set()
     await owner.close()
     assert min(counts) >= 5
+
+
+async def migrate_to(dsn: str, revision: str) -> None:
+    """The schema of an earlier release."""
+
+    def upgrade(connection: Any) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(turnlog_migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+
+
+async def test_the_second_wall_is_put_up_under_load_without_a_failure_of_the_release_before(database: Database) -> None:
+    """That release appends and reads as turnlog_app and sets no tenant; some of its calls begin before the migration
+    and end after it."""
+    await migrate_to(database.owner_dsn, "0002")
+    migrated = asyncio.Event()
+    counts: list[int] = []
+
+    async def client(store: Store, session: "asyncpg.Connection[Any]") -> None:
+        name, number, after = fresh(), 0, 0
+        while after < 5:
+            number, after = number + 1, after + migrated.is_set()
+            await store.append("main", [AppendRequest((said(name, f"turn {number}"),))])
+            rows = await session.fetch(statement("turns_newest"), TENANT, name, 0, 2**62, 5, None)
+            assert rows[0]["version"] == number
+            assert await session.fetch(statement("tenant_log"), TENANT)
+            await session.execute(statement("start_task"), TENANT, f"{name}-{number}")
+        counts.append(number)
+
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        for _ in range(4):
+            store = await Store.open(database.dsn)
+            stack.push_async_callback(store.close)
+            session = await asyncpg.connect(database.dsn, server_settings={"role": "turnlog_app"})
+            stack.push_async_callback(session.close)
+            group.create_task(client(store, session))
+        await asyncio.sleep(0.2)  # so that there are calls before and during the migration
+        await migrate(database.owner_dsn)
+        migrated.set()
+    assert min(counts) > 5
+
+
+async def test_a_migration_that_would_hold_up_every_request_gives_up_soon_and_changes_nothing(
+    database: Database,
+) -> None:
+    await migrate_to(database.owner_dsn, "0002")
+    reader = await asyncpg.connect(database.owner_dsn)
+    async with reader.transaction():
+        await reader.execute("select count(*) from turnlog.events")  # as a backup does, for as long as it takes
+        with pytest.raises(SchemaBusy, match="nothing was changed"):
+            await migrate(database.owner_dsn)
+    await reader.close()
+    store = await Store.open(database.dsn)
+    with pytest.raises(SchemaMissing, match="turnlog migrate"):  # this release needs the newer schema, and says so
+        await store.turns(TENANT, "s", limit=1)
+    await migrate(database.owner_dsn)
+    assert await store.turns(TENANT, "s", limit=1) == []
+    await store.close()

@@ -3,7 +3,8 @@
 import io
 import json
 import os
-from importlib import resources
+from dataclasses import replace
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from making import mark, turn
 from turnlog_bus import BusUnavailable
 from turnlog_cli import addresses
-from turnlog_cli.binding import free_port, loopback, url_of
+from turnlog_cli.binding import free_port, url_of
 from turnlog_cli.compose import is_write, merged
 from turnlog_cli.demo import forget_settings
 from turnlog_cli.demo_input import read_conversation
@@ -29,11 +30,13 @@ from turnlog_cli.progress import left
 from turnlog_cli.screen import Screen
 from turnlog_cli.up import told_as
 from turnlog_cli.verifying import SHOWN_OF_A_KIND, few_of_each
+from turnlog_client import ApiError
 from turnlog_compressor.compressor import CONSUMER
 from turnlog_events.event import SUMMARIZED, Event, NewEvent
 from turnlog_events.hashing import GENESIS
 from turnlog_ingest.turn_body import turn_event
 from turnlog_projector.verify import Difference
+from turnlog_runtime.door_settings import is_loopback
 from turnlog_runtime.settings import SettingsError, SharedSettings, check_environment
 
 
@@ -158,15 +161,14 @@ def test_the_merged_document_has_every_path_method_and_component() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_this_machine_may_be_listened_on(host: str) -> None:
-    assert loopback(host) == host
+    assert is_loopback(host)
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "10.0.0.1", "2001:db8::1", "example.org", "", "127.0.0.1.example.org"]
 )
-def test_every_other_host_is_refused(host: str) -> None:
-    with pytest.raises(CommandError, match="no authentication yet"):
-        loopback(host)
+def test_every_other_host_is_one_that_others_may_reach(host: str) -> None:
+    assert not is_loopback(host)
 
 
 def test_a_taken_port_is_refused_and_zero_finds_a_free_one() -> None:
@@ -177,6 +179,7 @@ def test_a_taken_port_is_refused_and_zero_finds_a_free_one() -> None:
             free_port("127.0.0.1", taken.getsockname()[1])
         assert free_port("127.0.0.1", 0) > 0
     assert url_of("::1", 80) == "http://[::1]:80"
+    assert (url_of("0.0.0.0", 80), url_of("::", 80)) == ("http://127.0.0.1:80", "http://[::1]:80")
 
 
 def written(folder: Path, pid: int) -> addresses.Addresses:
@@ -216,9 +219,23 @@ def test_addresses_come_from_settings_first_and_an_owner_only_with_its_own_datab
 
 def test_an_address_that_is_none_and_a_file_that_is_not_there_are_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="give one like http"):
-        addresses.api_url("ftp://x", tmp_path)
+        addresses.api("ftp://x", tmp_path)
     with pytest.raises(CommandError, match="cannot be read"):
-        import_file(str(tmp_path / "absent.jsonl"), "http://127.0.0.1:1", Screen())
+        import_file(str(tmp_path / "absent.jsonl"), addresses.Api("http://127.0.0.1:1"), Screen())
+
+
+def test_the_local_key_is_shown_to_the_local_api_alone_and_one_that_is_given_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = written(tmp_path, os.getpid())
+    addresses.write(tmp_path, replace(made, api_key="tl_local"))
+    assert addresses.api(None, tmp_path) == addresses.Api(made.url, "tl_local")
+    assert addresses.api(made.url + "/", tmp_path).key == "tl_local"
+    assert addresses.api("http://elsewhere.test", tmp_path).key is None
+    monkeypatch.setenv("TURNLOG_API_KEY", "tl_given")
+    assert addresses.api("http://elsewhere.test", tmp_path).key == "tl_given"
+    assert addresses.api(None, tmp_path).key == "tl_given"
+    assert "tl_local" not in repr(addresses.left_in(tmp_path))
 
 
 def test_variables_of_the_embedded_servers_and_the_client_are_known() -> None:
@@ -298,8 +315,15 @@ def test_errors_of_our_libraries_end_a_command_with_advice_and_defects_do_not() 
 
 
 @pytest.mark.parametrize("name", sorted(ADVICE))
-def test_every_error_with_advice_exists(name: str) -> None:
-    import importlib
-
+def test_every_error_with_advice_exists_and_has_that_name_when_it_is_raised(name: str) -> None:
     module, _, kind = name.rpartition(".")
-    assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+    found = getattr(import_module(module), kind)
+    assert issubclass(found, Exception)
+    assert f"{found.__module__}.{found.__qualname__}" == name
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "TURNLOG_API_KEY"), (403, "--scope"), (404, "no such")])
+def test_an_api_that_refuses_a_credential_is_told_with_what_to_do(status: int, said: str) -> None:
+    end = told(ApiError(status, "code", "no such"))
+    assert end is not None
+    assert said in str(end)

@@ -12,12 +12,12 @@ GROUPS = ("reads", "pipeline", "writes", "hundreds", "rebuild", "growth")
 FINISH_S = 30.0
 
 
-async def measure(scale: Scale, only: str | None, say: Callable[[str], None]) -> list[Figure]:
-    """All figures, or those of one group."""
+async def measure(scale: Scale, only: str | None, say: Callable[[str], None], *, auth: bool = False) -> list[Figure]:
+    """All figures, or those of one group; with `auth`, every request shows an API key."""
     wanted = set(GROUPS) if only is None else {only}
     figures: list[Figure] = []
     if wanted - {"growth"}:
-        async with running(say) as stack:
+        async with running(say, auth=auth) as stack:
             await stack.launch(*SERVICES)
             if "reads" in wanted:
                 figures += await _reads(stack, scale)
@@ -31,7 +31,7 @@ async def measure(scale: Scale, only: str | None, say: Callable[[str], None]) ->
             if "rebuild" in wanted:
                 figures += await rebuilding.rebuilding(stack, scale)
     if "growth" in wanted:
-        async with running(say) as stack:
+        async with running(say, auth=auth) as stack:
             figures += await growth.growth(stack, scale)
     return figures
 

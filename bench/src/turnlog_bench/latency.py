@@ -127,7 +127,8 @@ async def _probes(stack: Stack, count: int) -> list[float]:
             next_at = time.perf_counter() + 1 / PROBES_PER_S
             session_id = f"{prefix}-{n % PROBE_SESSIONS}"
             body = material.turn_json(n, f"{prefix}.{n}")
-            writer.write(material.post(f"/v1/sessions/{session_id}/turns", body))
+            (post,) = material.showing(stack.key, [material.post(f"/v1/sessions/{session_id}/turns", body)])
+            writer.write(post)
             version = await _stored_version(reader)
             acknowledged = time.perf_counter()
             await _visible(client, keys, session_id, version)

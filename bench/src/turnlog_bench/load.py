@@ -130,20 +130,23 @@ class Connection(asyncio.Protocol):
 
 def requests_of(order: Order) -> Iterator[bytes]:
     """Everything that may be sent, rendered; without an end where repeating does no harm."""
+    requests = material.showing(order.key, _rendered(order))
+    return iter(requests) if order.kind in ("many", "single") else _for_ever(requests)
+
+
+def _rendered(order: Order) -> list[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
         count = int(MOST_MANY_PER_S * span_s) + order.concurrency
-        return iter(material.many_posts(order.prefix, order.place, order.sessions, count, order.turns))
+        return material.many_posts(order.prefix, order.place, order.sessions, count, order.turns)
     if order.kind == "same":
-        return _for_ever(material.single_posts(order.prefix, order.place, order.sessions, 1_000))
+        return material.single_posts(order.prefix, order.place, order.sessions, 1_000)
     if order.kind == "single":
-        per_s = order.per_s * 1.1 or MOST_SINGLE_PER_S
-        return iter(
-            material.single_posts(order.prefix, order.place, order.sessions, int(per_s * span_s) + order.concurrency)
-        )
+        count = int((order.per_s * 1.1 or MOST_SINGLE_PER_S) * span_s) + order.concurrency
+        return material.single_posts(order.prefix, order.place, order.sessions, count)
     if order.kind == "read":
-        return _for_ever(material.reads(order.place, order.sessions, order.limit))
-    return _for_ever([material.get("/empty")])
+        return material.reads(order.place, order.sessions, order.limit)
+    return [material.get("/empty")]
 
 
 def _for_ever(items: list[bytes]) -> Iterator[bytes]:

@@ -58,6 +58,12 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode()
 
 
+def showing(key: str, requests: list[bytes]) -> list[bytes]:
+    """The same requests, each with this API key."""
+    shown = f"host: bench\r\nauthorization: Bearer {key}\r\n".encode()
+    return [request.replace(b"host: bench\r\n", shown, 1) for request in requests] if key else requests
+
+
 def single_posts(prefix: str, place: str, sessions: int, count: int) -> list[bytes]:
     """Requests to store one turn each, every id new, spread over the sessions."""
     chance = random.Random(prefix)

@@ -10,15 +10,19 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from turnlog_access.key_format import mint
 from turnlog_bench import procfs
 from turnlog_bench.orders import Order, Outcome
 from turnlog_bench.process import MeasureFailed, Process, free_port
 from turnlog_embedded import Servers, start
-from turnlog_eventstore import Store
+from turnlog_events.ids import DEFAULT_TENANT
+from turnlog_eventstore import Administration, Store
+from turnlog_eventstore.administration import NewKey
 from turnlog_migrations import migrate
+from turnlog_runtime.principal import READ, WRITE
 from turnlog_views import ViewWriter
 
 LOG = "main"
@@ -38,6 +42,8 @@ class Stack:
     folder: Path
     environment: dict[str, str]
     say: Callable[[str], None]
+    key: str = ""
+    """What every request shows; "": nothing, and no service asks for it."""
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
 
@@ -86,7 +92,8 @@ class Stack:
         """Have the generator carry out an order."""
         self.check()
         try:
-            answer = await self.processes["load"].ask(order.line(), order.seconds + order.warm_s + 40)
+            line = replace(order, key=self.key).line()
+            answer = await self.processes["load"].ask(line, order.seconds + order.warm_s + 40)
             outcome = Outcome(**json.loads(answer))
             if outcome.failed:
                 raise MeasureFailed(f"{order.kind} on {order.concurrency} connections: answers {outcome.failed}")
@@ -164,8 +171,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(say: Callable[[str], None]) -> AsyncIterator[Stack]:
-    """Servers, schema and the bench's own tools; services are started by `Stack.launch`."""
+async def running(say: Callable[[str], None], *, auth: bool = False) -> AsyncIterator[Stack]:
+    """Servers, schema and the bench's own tools; services are started by `Stack.launch`. With `auth` they ask for a
+    credential, and every request shows one."""
     async with AsyncExitStack() as cleanup:
         folder = Path(
             cleanup.enter_context(tempfile.TemporaryDirectory(prefix="turnlog-bench-", ignore_cleanup_errors=True))
@@ -181,8 +189,10 @@ async def running(say: Callable[[str], None]) -> AsyncIterator[Stack]:
             "TURNLOG_NATS_URL": servers.nats_url,
             "TURNLOG_REDIS_URL": servers.redis_url,
             "TURNLOG_LOG_LEVEL": "warning",
+            "TURNLOG_AUTH": "required" if auth else "off",
         }
-        stack = Stack(servers, store, folder, environment, say)
+        key = await _new_key(servers.postgres_dsn) if auth else ""
+        stack = Stack(servers, store, folder, environment, say, key)
 
         async def stop_all() -> None:
             await stack.retire(*stack.processes)
@@ -190,3 +200,13 @@ async def running(say: Callable[[str], None]) -> AsyncIterator[Stack]:
         cleanup.push_async_callback(stop_all)
         await stack.launch_tools()
         yield stack
+
+
+async def _new_key(owner_dsn: str) -> str:
+    """An API key that may write and read."""
+    owner, minted = await Administration.open(owner_dsn), mint()
+    try:
+        await owner.create_key(NewKey(minted.key_id, DEFAULT_TENANT, minted.sha256, (WRITE, READ), "bench"))
+    finally:
+        await owner.close()
+    return minted.credential

@@ -1,12 +1,12 @@
 """Where a running Turnlog is: `up` writes it into its data folder, the other commands read it there.
 
-The file holds NATS' password, so it is private (0600), and it is removed when `up` ends. After a SIGKILL it stays:
-readers check that its process lives.
+The file holds NATS' password and an API key for commands on this machine, so it is private (0600), and it is removed
+when `up` ends. After a SIGKILL it stays: readers check that its process lives.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,12 +14,13 @@ from pydantic import SecretStr
 from turnlog_cli.errors import CommandError
 from turnlog_runtime.settings import SharedSettings
 
-URL_VARIABLE = "TURNLOG_URL"
+URL_VARIABLE, KEY_VARIABLE = "TURNLOG_URL", "TURNLOG_API_KEY"
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Addresses of the servers and of the API; `pid` is the process that `up` runs in."""
+    """Addresses of the servers and of the API; `pid` is the process that `up` runs in, `api_key` what commands on this
+    machine show to its API ("": it asks for none)."""
 
     pid: int
     url: str
@@ -27,6 +28,15 @@ class Addresses:
     database_owner_url: str
     nats_url: str
     redis_url: str
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where the API is, and the credential to show there; None where there is none."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
 
 
 def path_in(data_dir: Path) -> Path:
@@ -48,31 +58,44 @@ def write(data_dir: Path, addresses: Addresses) -> Path:
 
 def running_in(data_dir: Path) -> Addresses | None:
     """The addresses of what runs in a data folder; None when nothing does."""
-    try:
-        found = Addresses(**json.loads(path_in(data_dir).read_text(encoding="utf-8")))
-        os.kill(found.pid, 0)
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError, ValueError, TypeError):
+    found = left_in(data_dir)
+    if found is None:
         return None
-    except PermissionError as error:
-        if error.filename is None:  # the process lives, and belongs to another user
-            return found
-        raise CommandError(f"{error.filename} cannot be read: run this as the user who started `turnlog up`") from None
+    try:
+        os.kill(found.pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return found  # the process lives, and belongs to another user
     return found
 
 
-def api_url(url: str | None, data_dir: Path) -> str:
-    """The API's address: as given, from TURNLOG_URL, or of what runs in the data folder. Raises `CommandError`."""
-    if given := url or os.environ.get(URL_VARIABLE):
-        if not given.startswith(("http://", "https://")):
-            raise CommandError(f"{given} is no address of an API: give one like http://127.0.0.1:8080")
-        return given.rstrip("/")
+def left_in(data_dir: Path) -> Addresses | None:
+    """What the last `up` wrote down, whether it runs or was killed; None when it left nothing."""
+    try:
+        return Addresses(**json.loads(path_in(data_dir).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        return None
+    except PermissionError as error:
+        raise CommandError(f"{error.filename} cannot be read: run this as the user who started `turnlog up`") from None
+
+
+def api(url: str | None, data_dir: Path) -> Api:
+    """The API and what to show it. Its address: as given, from TURNLOG_URL, or of what runs in the data folder. The
+    credential: from TURNLOG_API_KEY, else the key of what runs there, which is shown to that alone. Raises
+    `CommandError`."""
     found = running_in(data_dir)
-    if found is None:
+    given = url or os.environ.get(URL_VARIABLE)
+    if given and not given.startswith(("http://", "https://")):
+        raise CommandError(f"{given} is no address of an API: give one like http://127.0.0.1:8080")
+    if not given and found is None:
         raise CommandError(
             f"nothing runs in the data folder {data_dir}: start `turnlog up`, name its folder with --data-dir, "
             "or the API's address with --url"
         )
-    return found.url
+    address = given.rstrip("/") if given else found.url if found is not None else ""
+    own = found.api_key if found is not None and address == found.url else ""
+    return Api(address, os.environ.get(KEY_VARIABLE) or own or None)
 
 
 def owner_url(settings: SharedSettings, data_dir: Path) -> str:

@@ -1,19 +1,17 @@
 """`turnlog logs` and `turnlog tenants`: several logs in one deployment, and which tenant lives in which."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 from turnlog_bus import Bus, BusError
 from turnlog_cli.addresses import nats_url, owner_url
 from turnlog_cli.errors import CommandError
+from turnlog_cli.owner import as_owner
 from turnlog_cli.screen import Screen, count, marked
-from turnlog_eventstore import Administration, Store, StoreError, StoreSettings, UnknownLog
+from turnlog_eventstore import Store, StoreError, StoreSettings, UnknownLog
 from turnlog_follow.fence import Comparison, compare
 from turnlog_runtime.settings import SharedSettings
 
-T = TypeVar("T")
 COMPARE_S = 5.0
 
 ACCEPTING = """Accepting log {log} declares that what PostgreSQL holds of it, to position {position:,}, is the truth.
@@ -25,7 +23,7 @@ Run the command again with --yes to do it."""
 
 def create_log(settings: SharedSettings, data_dir: Path, log: str, screen: Screen) -> None:
     """Create an empty log."""
-    _as_owner(settings, data_dir, lambda owner: owner.create_log(log))
+    as_owner(settings, data_dir, lambda owner: owner.create_log(log))
     screen.fact({"log": log, "created": True})
     screen.say(marked("✓", "green", f"log {log} is there; running services write to it within seconds"))
     screen.say(f"  assign tenants to it before their first write: turnlog tenants assign TENANT {log}")
@@ -33,7 +31,7 @@ def create_log(settings: SharedSettings, data_dir: Path, log: str, screen: Scree
 
 def list_logs(settings: SharedSettings, data_dir: Path, screen: Screen) -> None:
     """Every log: how far it is, its tenants, and how its stream compares."""
-    rows = _as_owner(settings, data_dir, lambda owner: owner.logs())
+    rows = as_owner(settings, data_dir, lambda owner: owner.logs())
     compared = asyncio.run(_compared(settings, data_dir, [row.log for row in rows]))
     for row in rows:
         found = compared.get(row.log)
@@ -64,12 +62,12 @@ def list_logs(settings: SharedSettings, data_dir: Path, screen: Screen) -> None:
 def accept_log(settings: SharedSettings, data_dir: Path, log: str, screen: Screen, *, sure: bool) -> None:
     """Accept what PostgreSQL holds of a log as the truth. Without `sure`, say what that means and do nothing."""
     if not sure:
-        rows = _as_owner(settings, data_dir, lambda owner: owner.logs())
+        rows = as_owner(settings, data_dir, lambda owner: owner.logs())
         position = next((row.position for row in rows if row.log == log), None)
         if position is None:
             raise UnknownLog(log)
         raise CommandError(ACCEPTING.format(log=log, position=position))
-    incarnation = _as_owner(settings, data_dir, lambda owner: owner.accept(log))
+    incarnation = as_owner(settings, data_dir, lambda owner: owner.accept(log))
     screen.fact({"log": log, "incarnation": incarnation})
     screen.say(marked("✓", "green", f"log {log} is accepted as it is: incarnation {incarnation[:12]}"))
 
@@ -80,31 +78,20 @@ def assign_tenant(settings: SharedSettings, data_dir: Path, tenant: str, log: st
 
     if not is_id(tenant):
         raise CommandError(f"{tenant!r} is no tenant: 1 to 200 characters of A-Z a-z 0-9 . _ : @ + - #")
-    _as_owner(settings, data_dir, lambda owner: owner.assign(tenant, log))
+    as_owner(settings, data_dir, lambda owner: owner.assign(tenant, log))
     screen.fact({"tenant": tenant, "log": log})
     screen.say(marked("✓", "green", f"tenant {tenant} lives in log {log}"))
 
 
 def list_tenants(settings: SharedSettings, data_dir: Path, screen: Screen) -> None:
-    """Every assigned tenant and its log."""
-    rows = _as_owner(settings, data_dir, lambda owner: owner.tenants())
+    """Every tenant that is assigned to a log or has API keys: its log, and how many keys of it are live."""
+    rows = as_owner(settings, data_dir, lambda owner: owner.tenants())
     for row in rows:
-        screen.fact({"tenant": row.tenant, "log": row.log, "assigned_at": row.assigned_at.isoformat()})
-        screen.verbatim(f"{row.tenant}  {row.log}")
+        at = row.assigned_at.isoformat() if row.assigned_at is not None else None
+        log = row.log or settings.log
+        screen.fact({"tenant": row.tenant, "log": log, "assigned_at": at, "keys": row.keys})
+        screen.verbatim(f"{row.tenant}  {log}  {count(row.keys, 'live key')}")
     screen.say(f"every {'other ' if rows else ''}tenant lives in log {settings.log}")
-
-
-def _as_owner(settings: SharedSettings, data_dir: Path, ask: Callable[[Administration], Awaitable[T]]) -> T:
-    url = owner_url(settings, data_dir)
-
-    async def run() -> T:
-        owner = await Administration.open(url)
-        try:
-            return await ask(owner)
-        finally:
-            await owner.close()
-
-    return asyncio.run(run())
 
 
 async def _compared(settings: SharedSettings, data_dir: Path, logs: list[str]) -> dict[str, Comparison]:

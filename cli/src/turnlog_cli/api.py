@@ -11,6 +11,7 @@ from types import ModuleType
 
 from redis.asyncio import Redis
 
+from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
@@ -43,8 +44,9 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
             stack.push_async_callback(redis.aclose)
-            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop))
-            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop))
+            gate = await stack.enter_async_context(door(writing))
+            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop, gate))
+            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
                 "nats": Check(buses[0].client, needed=False),
@@ -56,7 +58,7 @@ def main() -> None:
             async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
                 # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
                 service = await asyncio.to_thread(_mcp_service)
-                served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking)))
+                served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking, gate)))
                 await stop.wait()
 
     run(serve)

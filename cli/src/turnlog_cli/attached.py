@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from turnlog_cli.addresses import running_in
+from turnlog_cli.addresses import Addresses, running_in
 from turnlog_cli.stack import READY_S, Plan, running
 from turnlog_cli.worker import Say
 from turnlog_client import AsyncClient, RetryPolicy
@@ -30,6 +30,7 @@ class AttachedApi:
         self._cleanup = AsyncExitStack()
         self._ours = False
         self._client: AsyncClient | None = None
+        self._addresses: Addresses | None = None
 
     async def __aenter__(self) -> Self:
         """Attach or start, and raise what `running` raises when neither can be done."""
@@ -66,11 +67,14 @@ class AttachedApi:
                     await asyncio.sleep(LOOK_S)
                 else:
                     self._ours = True
-                    return await self._client_of(stack.addresses.url)
-            return await self._client_of(found.url)
+                    return await self._client_of(stack.addresses)
+            return await self._client_of(found)
 
-    async def _client_of(self, url: str) -> AsyncClient:
-        if self._client is None or self._client.url != url:
-            client = AsyncClient(url, api_key=self._api_key, retry=RetryPolicy(total_s=self._call_s))
+    async def _client_of(self, found: Addresses) -> AsyncClient:
+        """A client of what runs, made anew for another run: that has another key for commands on this machine."""
+        if self._client is None or self._addresses != found:
+            key = self._api_key or found.api_key or None
+            client = AsyncClient(found.url, api_key=key, retry=RetryPolicy(total_s=self._call_s))
             self._client = await self._cleanup.enter_async_context(client)
+            self._addresses = found
         return self._client

@@ -1,27 +1,9 @@
-"""Which address the API may listen on."""
+"""Where the API listens, and how it is called from here. (Where it may: `turnlog_runtime.door_settings`.)"""
 
 import errno
-import ipaddress
 import socket
 
 from turnlog_cli.errors import CommandError
-
-
-def loopback(host: str) -> str:
-    """The host itself if only this machine can reach it. Raises `CommandError` otherwise.
-
-    There is no authentication yet: whoever reaches the port reads and writes everything.
-    """
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
-        raise CommandError(
-            f"TURNLOG_HOST={host} is refused: Turnlog has no authentication yet, so it listens on this machine only. "
-            "Use 127.0.0.1, and put a proxy that authenticates in front for others"
-        )
-    return host
 
 
 def free_port(host: str, port: int) -> int:
@@ -39,5 +21,6 @@ def free_port(host: str, port: int) -> int:
 
 
 def url_of(host: str, port: int) -> str:
-    """The address to call."""
+    """The address to call from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (which address "all of them" is called by)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from turnlog_cli.demo_input import Conversation, read_conversation
@@ -57,11 +57,14 @@ async def _demo(conversation: Conversation, plan: Plan, show: Show) -> None:
         asyncio.get_running_loop().add_signal_handler(number, me.cancel)
     began = time.monotonic()
     show.title(conversation.name)
-    async with running(plan, show.tell) as stack, AsyncClient(stack.addresses.url) as client:
+    async with AsyncExitStack() as cleanup:
+        stack = await cleanup.enter_async_context(running(plan, show.tell))
+        key = stack.addresses.api_key or None
+        client = await cleanup.enter_async_context(AsyncClient(stack.addresses.url, api_key=key))
         show.done(f"PostgreSQL, NATS, Valkey and four processes are up at {client.url}", time.monotonic() - began)
         rates = await _store_and_recover(conversation, stack, client, show)
         await _read(conversation.session, client, show)
-        rates += await measure(client)
+        rates += await measure(client, key)
         await _settled(client, "demo-single-0")
         rates += await _check(stack, plan.settings, show)
         show.rates(rates)

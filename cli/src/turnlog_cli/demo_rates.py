@@ -25,8 +25,8 @@ class Rate:
     unit: str
 
 
-async def measure(client: AsyncClient) -> list[Rate]:
-    """Load, single writes, reads and freshness, a few seconds in all."""
+async def measure(client: AsyncClient, key: str | None) -> list[Rate]:
+    """Load, single writes, reads and freshness, a few seconds in all. `key` is what the client shows."""
     began = time.perf_counter()
     lines = (
         {"session_id": f"demo-bulk-{n % SESSIONS}", **turn("user", f"Turn {n} of a load.")} for n in range(BULK_TURNS)
@@ -44,21 +44,22 @@ async def measure(client: AsyncClient) -> list[Rate]:
 
     return [
         Rate("load, 1,000 turns a request", loaded, "turns/s"),
-        Rate(f"single writes, {AT_ONCE} at once", await _per_s(client.url, write), "turns/s"),
-        Rate(f"reads of 20 recent turns, {AT_ONCE} at once", await _per_s(client.url, read), "reads/s"),
+        Rate(f"single writes, {AT_ONCE} at once", await _per_s(client.url, key, write), "turns/s"),
+        Rate(f"reads of 20 recent turns, {AT_ONCE} at once", await _per_s(client.url, key, read), "reads/s"),
         Rate("from acknowledged to readable, median", 1_000 * await _freshness_s(client), "ms"),
     ]
 
 
-async def _per_s(url: str, call: Callable[[int], tuple[str, str, bytes]]) -> float:
+async def _per_s(url: str, key: str | None, call: Callable[[int], tuple[str, str, bytes]]) -> float:
     """Calls a second over a few plain connections: a comfortable client would be the limit."""
     numbers, host, port = iter(range(CALLS)), *url.removeprefix("http://").split(":")
+    shown = f"authorization: Bearer {key}\r\n" if key else ""
 
     async def some() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
             for number in numbers:
-                await _exchange(reader, writer, *call(number))
+                await _exchange(reader, writer, shown, *call(number))
         finally:
             writer.close()
 
@@ -68,10 +69,10 @@ async def _per_s(url: str, call: Callable[[int], tuple[str, str, bytes]]) -> flo
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shown: str, method: str, path: str, body: bytes
 ) -> None:
     """One request and its whole answer, which must be a success."""
-    head = f"{method} {path} HTTP/1.1\r\nhost: turnlog\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nhost: turnlog\r\n{shown}content-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     answer = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(answer.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])

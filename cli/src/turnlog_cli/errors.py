@@ -17,9 +17,10 @@ class CommandError(Exception):
 
 _SEE_DOCTOR = "`turnlog doctor` says what is reachable"
 ADVICE = {
-    "turnlog_runtime.settings.SettingsError": "",
+    "turnlog_runtime.door_settings.SettingsError": "",
     "turnlog_embedded.errors.EmbeddedError": "",
     "turnlog_migrations.SchemaTooNew": "",
+    "turnlog_migrations.SchemaBusy": "",
     "turnlog_client.errors.Unavailable": f"is `turnlog up` running? {_SEE_DOCTOR}",
     "turnlog_client.errors.TurnlogError": "",
     "turnlog_projector.applier.OutOfStep": "nothing was switched; run the command again",
@@ -34,6 +35,12 @@ ADVICE = {
 """What to do about each library's errors beyond what they say themselves; the nearest class counts. By name, because
 importing the drivers of three servers just to refuse a wrong option would take longer than everything else."""
 
+_BY_STATUS = {
+    401: "set TURNLOG_API_KEY to a key of this server; whoever runs it makes one with `turnlog keys create`",
+    403: "set TURNLOG_API_KEY to a key that may do this; `turnlog keys create --scope …` makes one",
+}
+"""What to do about an API that refuses a credential."""
+
 
 def told(error: BaseException) -> CommandError | None:
     """An error of one of our libraries as the end of a command; None for a defect."""
@@ -45,5 +52,6 @@ def told(error: BaseException) -> CommandError | None:
     for kind in type(error).__mro__:
         advice = ADVICE.get(f"{kind.__module__}.{kind.__qualname__}")
         if advice is not None:
+            advice = _BY_STATUS.get(getattr(error, "status", 0), advice)
             return CommandError(f"{error}\n{advice}" if advice else str(error))
     return None

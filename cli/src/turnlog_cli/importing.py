@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from turnlog_cli.addresses import Api
 from turnlog_cli.errors import NOT_DONE, CommandError
 from turnlog_cli.escape import one_line
 from turnlog_cli.lines import Feed
@@ -46,18 +47,21 @@ class Tally:
                 self.refusals.append(result)
 
 
-def import_file(path: str, url: str, screen: Screen) -> int:
+def import_file(path: str, api: Api, screen: Screen) -> int:
     """Load the file (or with `-` standard input); the exit status: 1 when lines were refused."""
     with _opened(path) as (file, size):
-        tally, seconds = load(file, size, url, screen)
+        tally, seconds = load(file, size, api, screen)
     _report(tally, seconds, screen)
     return 1 if tally.refused else 0
 
 
-def load(file: BinaryIO, size: int | None, url: str, screen: Screen) -> tuple[Tally, float]:
+def load(file: BinaryIO, size: int | None, api: Api, screen: Screen) -> tuple[Tally, float]:
     """Send every line; the tally and the seconds it took. Raises `CommandError` when the API stays away."""
     feed, tally, began = Feed(file), Tally(), time.monotonic()
-    with Client(url) as client, Meter(screen.err, "importing", "lines", size, quiet=screen.as_json) as meter:
+    with (
+        Client(api.url, api_key=api.key) as client,
+        Meter(screen.err, "importing", "lines", size, quiet=screen.as_json) as meter,
+    ):
         try:
             for result in client.load(feed):
                 tally.add(_numbered(result, feed.sent.popleft()))

@@ -7,7 +7,12 @@ import typer
 from turnlog_cli.options import AsJson, DataDir, folder, screen, settings_of_all
 
 logs = typer.Typer(name="logs", help="The logs of this deployment.", no_args_is_help=True, rich_markup_mode=None)
-tenants = typer.Typer(name="tenants", help="Which log a tenant lives in.", no_args_is_help=True, rich_markup_mode=None)
+tenants = typer.Typer(
+    name="tenants",
+    help="Tenants: their logs, and how many API keys they have.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 Name = Annotated[str, typer.Argument(help="The log's name: 1 to 32 of a-z 0-9 -.", metavar="LOG")]
 
 
@@ -58,7 +63,7 @@ def assign(
 
 @tenants.command("list")
 def list_tenants(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Every assigned tenant and its log; all others live in the default log."""
+    """Every tenant that is assigned to a log or has API keys; all others live in the default log."""
     from turnlog_cli.administering import list_tenants as run
 
     run(settings_of_all(), folder(data_dir), screen(as_json))

@@ -5,15 +5,19 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnlog_cli.key_commands import keys
 from turnlog_cli.log_commands import logs, tenants
 from turnlog_cli.options import AsJson, DataDir, Log, Url
 from turnlog_cli.options import folder as _folder
 from turnlog_cli.options import screen as _screen
 from turnlog_cli.options import settings_of_all as _settings
+
+if TYPE_CHECKING:  # what a command needs is imported when it runs
+    from turnlog_cli.addresses import Api
 
 app = typer.Typer(
     name="turnlog",
@@ -25,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(keys)
 app.add_typer(logs)
 app.add_typer(tenants)
 
@@ -228,7 +233,7 @@ def _fitting(text: str) -> str:
     return "\n".join(lines)
 
 
-def _api(url: str | None, data_dir: Path | None) -> str:
-    from turnlog_cli.addresses import api_url
+def _api(url: str | None, data_dir: Path | None) -> "Api":
+    from turnlog_cli.addresses import api
 
-    return api_url(url, _folder(data_dir))
+    return api(url, _folder(data_dir))

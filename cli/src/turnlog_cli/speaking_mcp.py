@@ -12,7 +12,8 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from turnlog_cli.addresses import URL_VARIABLE, api_url
+from turnlog_cli.addresses import KEY_VARIABLE, URL_VARIABLE
+from turnlog_cli.addresses import api as api_of
 from turnlog_cli.attached import AttachedApi
 from turnlog_cli.stack import Plan
 from turnlog_client import AsyncClient, RetryPolicy
@@ -22,7 +23,6 @@ from turnlog_mcp.stdio import serve_stdio
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.settings import ALL_SETTINGS, McpSettings, SharedSettings, load
 
-KEY_VARIABLE = "TURNLOG_API_KEY"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,11 +50,11 @@ async def _speak(plan: Plan, url: str | None) -> None:
 
 
 async def _api(cleanup: AsyncExitStack, plan: Plan, url: str | None, call_s: float) -> Api:
-    key = os.environ.get(KEY_VARIABLE) or None
     if url is None:
+        key = os.environ.get(KEY_VARIABLE) or None
         return await cleanup.enter_async_context(AttachedApi(plan, key, call_s, _say))
-    retry = RetryPolicy(total_s=call_s)
-    client = AsyncClient(api_url(url, plan.data_dir), api_key=key, retry=retry)
+    found = api_of(url, plan.data_dir)
+    client = AsyncClient(found.url, api_key=found.key, retry=RetryPolicy(total_s=call_s))
     return ClientApi(await cleanup.enter_async_context(client), call_s)
 
 

@@ -9,14 +9,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
 from turnlog_cli.addresses import Addresses
 from turnlog_cli.addresses import write as write_addresses
-from turnlog_cli.binding import free_port, loopback, url_of
+from turnlog_cli.binding import free_port, url_of
 from turnlog_cli.errors import CommandError
+from turnlog_cli.keys_at_start import StartKeys, keys_at_start
 from turnlog_cli.worker import Order, Say, Worker
 from turnlog_embedded import EmbeddedError, Servers, ServerSpec, hold, start
 from turnlog_runtime.settings import SharedSettings
@@ -26,6 +27,7 @@ FAILED_STARTS = 3
 API = "api"
 MODULES = {API: "turnlog_cli.api", "projector": "turnlog_projector", "compressor": "turnlog_compressor"}
 LONGEST_PAUSE_S = 10.0
+_NOT_FOR_SERVICES = ("TURNLOG_DATABASE_OWNER_URL", "TURNLOG_API_KEY")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Stack:
     workers: dict[str, Worker]
     say: Say
     stop_s: float
+    keys: StartKeys
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     watching: "asyncio.Task[None] | None" = None
 
@@ -92,7 +95,7 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
     `say` is called as `say(event, **facts)` with what happens on the way and later. Raises `CommandError`, or the
     errors of turnlog_embedded and turnlog_migrations, having stopped what was started.
     """
-    host = loopback(plan.settings.host)
+    host = plan.settings.host
     data_dir = plan.data_dir.expanduser().resolve()
     async with AsyncExitStack() as cleanup:
         holder = cleanup.enter_context(hold(data_dir))
@@ -105,11 +108,17 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
         addresses = addresses_of(plan.settings, servers, url_of(host, port))
         migrated = await (await migrations).migrate(addresses.database_owner_url)
         say("migrated", before=migrated.before, after=migrated.after)
+        required = plan.settings.auth == "required"
+        keys = await cleanup.enter_async_context(
+            keys_at_start(addresses.database_owner_url, data_dir, required=required)
+        )
+        if keys.local is not None:
+            addresses = replace(addresses, api_key=keys.local.credential)
         cleanup.callback(write_addresses(data_dir, addresses).unlink, missing_ok=True)
         logs = None if plan.verbose else data_dir / "logs"
         environment = child_environment(os.environ, addresses, host, port)
         workers = {name: Worker(_order(name, environment, plan, logs), say) for name in MODULES}
-        stack = Stack(addresses, servers, workers, say, plan.settings.drain_s + plan.settings.shutdown_s + 5)
+        stack = Stack(addresses, servers, workers, say, plan.settings.drain_s + plan.settings.shutdown_s + 5, keys)
         cleanup.push_async_callback(stack.stop_workers)
         stack.tasks |= {asyncio.create_task(worker.keep()) for worker in workers.values()}
         stack.watching = asyncio.create_task(stack.watch_servers())
@@ -144,8 +153,9 @@ def addresses_of(settings: SharedSettings, servers: Servers, url: str) -> Addres
 
 
 def child_environment(ours: Mapping[str, str], addresses: Addresses, host: str, port: int) -> dict[str, str]:
-    """Our environment with the addresses in it, and without the owner's: services never change the schema."""
-    kept = {name: value for name, value in ours.items() if name.upper() != "TURNLOG_DATABASE_OWNER_URL"}
+    """Our environment with the addresses in it, and without what services have no use for: the owner's address (they
+    never change the schema) and a key."""
+    kept = {name: value for name, value in ours.items() if name.upper() not in _NOT_FOR_SERVICES}
     return kept | {
         "TURNLOG_DATABASE_URL": addresses.database_url,
         "TURNLOG_NATS_URL": addresses.nats_url,

@@ -9,8 +9,12 @@ from collections.abc import Callable
 
 from rich.text import Text
 
+from turnlog_access.key_format import MintedKey
+from turnlog_cli.keys_at_start import SCOPES
 from turnlog_cli.screen import Screen, marked
 from turnlog_cli.stack import Plan, Stack, running
+from turnlog_events.ids import DEFAULT_TENANT
+from turnlog_runtime.door_settings import is_loopback
 from turnlog_runtime.settings import ALL_SETTINGS, load
 
 SERVER_NAMES = {"postgres": "PostgreSQL", "nats": "NATS", "valkey": "Valkey"}
@@ -88,8 +92,31 @@ class Story:
             ("logs", logs),
         ):
             self._screen.say(f"  {label:<12} {value}")
-        self._screen.say(Text(f"ready in {took_s:.1f} s; it listens on this machine only", style="green"))
-        self._screen.verbatim(_try_it(url))
+        where = (
+            "on this machine only" if is_loopback(plan.settings.host) else f"on {plan.settings.host}, also for others"
+        )
+        self._screen.say(Text(f"ready in {took_s:.1f} s; it listens {where}", style="green"))
+        self._tell_key(stack.keys.first)
+        self._screen.verbatim(_try_it(url, with_key=stack.keys.local is not None, given=stack.keys.first is not None))
+
+    def _tell_key(self, first: MintedKey | None) -> None:
+        if first is None:
+            return
+        self._screen.fact(
+            {
+                "event": "first_key",
+                "id": first.key_id,
+                "key": first.credential,
+                "tenant": DEFAULT_TENANT,
+                "scopes": SCOPES,
+            }
+        )
+        self._screen.say("\nYour first API key. It is shown this once: only its hash is stored.")
+        self._screen.verbatim(f"\n  export TURNLOG_API_KEY={first.credential}\n")
+        self._screen.say(
+            f"It reads and writes the memory of tenant {DEFAULT_TENANT} and reads its log. Lost: turnlog keys create "
+            f"makes another. In wrong hands: turnlog keys revoke {first.key_id}"
+        )
 
 
 def told_as(event: str, facts: dict[str, object]) -> str | Text | None:
@@ -127,9 +154,12 @@ def _end(status: int) -> str:
     return f"was ended by signal {-status}"
 
 
-def _try_it(url: str) -> str:
+def _try_it(url: str, *, with_key: bool, given: bool) -> str:
     turn = '{"role": "user", "content": "My flight is on Friday."}'
+    header = ' -H "authorization: Bearer $TURNLOG_API_KEY"' if with_key else ""
+    hint = "" if given or not with_key else "  (export TURNLOG_API_KEY=…; turnlog keys create makes a key)\n"
     return (
-        f"\n  curl -s {url}/v1/sessions/hello/turns -H 'content-type: application/json' \\\n    -d '{turn}'\n"
-        f"  curl -s '{url}/v1/sessions/hello/context?format=text'\n\nCtrl-C stops everything."
+        f"\n{hint}  curl -s {url}/v1/sessions/hello/turns{header} \\\n"
+        f"    -H 'content-type: application/json' -d '{turn}'\n"
+        f"  curl -s '{url}/v1/sessions/hello/context?format=text'{header}\n\nCtrl-C stops everything."
     )

@@ -14,10 +14,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 _LOCK = 0x7475_726E_6C6F_6731  # "turnlog1"
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class SchemaTooNew(Exception):
@@ -27,6 +29,16 @@ class SchemaTooNew(Exception):
         super().__init__(f"the database is at schema {found}, this release knows up to {known}: run the newer release")
         self.found = found
         self.known = known
+
+
+class SchemaBusy(Exception):
+    """A table was in use for longer than a migration waits for it; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a table is in use by something that takes long (a backup, a long query), and waiting for it would hold up "
+            "every request: nothing was changed; migrate again when it is done"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ def latest() -> str:
 async def migrate(dsn: str, connect_timeout_s: float = 10.0) -> Migrated:
     """Bring the database at `dsn` (its owner's connection) to the newest schema.
 
-    Raises `SchemaTooNew`, or what asyncpg raises when the server cannot be reached. Safe to repeat.
+    Raises `SchemaTooNew`, `SchemaBusy`, or what asyncpg raises when the server cannot be reached. Safe to repeat.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -58,6 +70,10 @@ async def migrate(dsn: str, connect_timeout_s: float = 10.0) -> Migrated:
         async with engine.begin() as connection:
             await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             return await connection.run_sync(_upgrade)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise SchemaBusy from error
+        raise
     finally:
         await engine.dispose()
 

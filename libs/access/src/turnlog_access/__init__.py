@@ -1,1 +1,1 @@
-"""Credentials: API keys, access tokens, the gate that asks for them."""
+"""Credentials: API keys, access tokens, the gate that asks for them. `door.py` is the way in; `key_format.py` mints."""

@@ -1,6 +1,7 @@
 """The append-only event log in PostgreSQL: append, read, leadership."""
 
 from turnlog_eventstore.administration import Administration
+from turnlog_eventstore.api_keys import ApiKey, ApiKeys
 from turnlog_eventstore.append import Appended, AppendRequest, Placed, Rejected, Stored, newly_stored
 from turnlog_eventstore.connections import StoreSettings
 from turnlog_eventstore.each_log import each_log, kept_running
@@ -15,11 +16,14 @@ from turnlog_eventstore.errors import (
     UnknownLog,
 )
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings
-from turnlog_eventstore.store import LogHead, Members, SessionRow, Store
+from turnlog_eventstore.store import LogHead, Store
 from turnlog_eventstore.tenant_logs import TenantLogs
+from turnlog_eventstore.tenant_reads import Members, SessionRow, TenantReads
 
 __all__ = [
     "Administration",
+    "ApiKey",
+    "ApiKeys",
     "AppendRequest",
     "Appended",
     "DiskFull",
@@ -40,6 +44,7 @@ __all__ = [
     "StoreUnavailable",
     "Stored",
     "TenantLogs",
+    "TenantReads",
     "UnknownLog",
     "each_log",
     "kept_running",

@@ -1,6 +1,8 @@
-"""What only the schema's owner may do: create logs, assign tenants to them, accept the state of a log.
+"""What only the schema's owner may do: create logs, assign tenants to them, accept the state of a log, make and revoke
+API keys.
 
-Who calls: the command line. Each call is one transaction of one SQL function (see the migrations).
+Who calls: the command line. Each call is one statement, of one SQL function where there is more to do than that (see
+the migrations).
 """
 
 from dataclasses import dataclass
@@ -26,11 +28,44 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A tenant and the log it was assigned to."""
+    """A tenant, the log it was assigned to (None: it lives in the default log), and how many live API keys it has."""
 
     tenant: str
-    log: str
-    assigned_at: datetime
+    log: str | None
+    assigned_at: datetime | None
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """An API key to be made: of the credential only its SHA-256 (32 bytes)."""
+
+    key_id: str
+    tenant: str
+    sha256: bytes
+    scopes: tuple[str, ...]
+    name: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key as listed."""
+
+    key_id: str
+    tenant: str
+    scopes: tuple[str, ...]
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+    def state(self, now: datetime) -> str:
+        """`live`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "live"
 
 
 class Administration:
@@ -40,9 +75,10 @@ class Administration:
         self._connections = connections
 
     @classmethod
-    async def open(cls, owner_dsn: str) -> "Administration":
+    async def open(cls, owner_dsn: str, deadline_s: float = 15) -> "Administration":
         """Connects when first used, as the user of the address itself."""
-        return cls(await Connections.open(owner_dsn, StoreSettings(pool_connections=1, deadline_s=15, role="none")))
+        limits = StoreSettings(pool_connections=1, deadline_s=deadline_s, role="none")
+        return cls(await Connections.open(owner_dsn, limits))
 
     async def close(self) -> None:
         """Close the connection."""
@@ -53,7 +89,7 @@ class Administration:
         return [LogRow(*row) for row in await self._rows("admin_logs")]
 
     async def tenants(self) -> list[TenantRow]:
-        """All assigned tenants by name."""
+        """The tenants that are assigned to a log or have API keys, by name."""
         return [TenantRow(*row) for row in await self._rows("admin_tenants")]
 
     async def create_log(self, log: str) -> None:
@@ -68,11 +104,26 @@ class Administration:
         """Give the log a new incarnation, which is returned. Raises `UnknownLog`."""
         return str(await self._call("select turnlog.accept_log($1)", log, log=log))
 
-    async def _rows(self, name: str) -> list[Any]:
-        rows: list[Any] = await self._connections.read(lambda c: c.fetch(statement(name)))
+    async def create_key(self, key: NewKey) -> None:
+        """Make an API key. Raises `NotAllowed`."""
+        values = (key.key_id, key.tenant, key.sha256, list(key.scopes), key.name, key.expires_at)
+        await self._call(statement("admin_create_key"), *values)
+
+    async def keys(self, tenant: str | None = None) -> list[KeyRow]:
+        """All API keys, or those of a tenant, the newest last."""
+        rows = await self._rows("admin_keys", tenant)
+        return [KeyRow(key_id, owner, tuple(scopes), *rest) for key_id, owner, scopes, *rest in rows]
+
+    async def revoke_key(self, key_id: str) -> str | None:
+        """Revoke an API key, safe to repeat; its tenant, or None when there is no such key. Raises `NotAllowed`."""
+        found: str | None = await self._call(statement("admin_revoke_key"), key_id)
+        return found
+
+    async def _rows(self, name: str, *arguments: Any) -> list[Any]:
+        rows: list[Any] = await self._connections.read(lambda c: c.fetch(statement(name), *arguments))
         return rows
 
-    async def _call(self, query: str, *arguments: str, log: str, tenant: str = "") -> Any:
+    async def _call(self, query: str, *arguments: Any, log: str = "", tenant: str = "") -> Any:
         try:
             return await self._connections.write(lambda c: c.fetchval(query, *arguments))
         except StatementFailed as error:

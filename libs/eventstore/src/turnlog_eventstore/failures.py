@@ -31,6 +31,9 @@ MISSING = (
     asyncpg.UndefinedFunctionError,
 )
 _NO_ROLE = (asyncpg.InvalidParameterValueError, asyncpg.InvalidAuthorizationSpecificationError)
+_NOT_OURS_YET = (
+    asyncpg.InsufficientPrivilegeError
+)  # another database of the server made the role; this one grants nothing
 _NO_SPACE = ("could not extend file", "no space left on device")
 
 
@@ -45,7 +48,7 @@ def read_failure(error: Exception) -> SchemaMissing | StoreUnavailable | Stateme
     """What a failed read is raised as."""
     if isinstance(error, TimeoutError):
         return StoreUnavailable("PostgreSQL did not answer within the deadline")
-    if isinstance(error, MISSING):
+    if isinstance(error, (*MISSING, _NOT_OURS_YET)) or (isinstance(error, _NO_ROLE) and "does not exist" in str(error)):
         return SchemaMissing(f"{brief(error)}: run `turnlog migrate`")
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, REFUSALS + CONNECTION_ERRORS):
         return StatementFailed(brief(error), error.sqlstate or "")

@@ -1,6 +1,7 @@
 """The store: everything that is asked of PostgreSQL, each call one statement and bounded in time.
 
-Services hold one `Store` each. Events go in through `append` only; nothing here can change one.
+Services hold one `Store` each. Events go in through `append` only; nothing here can change one. What is read for a
+tenant is in `tenant_reads.py`, behind row-level security; what is here sees every tenant: it is for followers.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,8 +17,8 @@ from turnlog_eventstore.errors import StatementFailed, UnknownLog
 from turnlog_eventstore.known_members import KnownMembers
 from turnlog_eventstore.leadership import Leadership, Leaderships, LeadershipSettings
 from turnlog_eventstore.statements import statement
+from turnlog_eventstore.tenant_reads import TenantReads
 
-MAX_VERSION = 2**63 - 1
 _UNDEFINED_OBJECT = "42704"
 
 
@@ -36,29 +37,11 @@ class LogHead:
     epoch: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """A session as listed; `position` is that of its first event, by which sessions are ordered."""
-
-    session_id: str
-    log: str
-    position: int
-    created_at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """Who was seen in a session, in the order first seen."""
-
-    agents: tuple[str, ...]
-    users: tuple[str, ...]
-
-
-class Store:
+class Store(TenantReads):
     """The event log in PostgreSQL. Reads raise `StoreUnavailable`; see each write for its errors."""
 
     def __init__(self, dsn: str, connections: Connections, leadership_settings: LeadershipSettings) -> None:
-        self._connections = connections
+        super().__init__(connections)
         self._leaderships = Leaderships(dsn, leadership_settings)
         self._members = KnownMembers()
 
@@ -127,81 +110,6 @@ class Store:
         """The names of all logs."""
         return [row[0] for row in await self._rows("logs")]
 
-    async def tenant_log(self, tenant: str, deadline_s: float | None = None) -> tuple[str | None, bool]:
-        """The log the tenant is assigned to (None: to none), and whether it has a session and so can never move."""
-        rows = await self._connections.read(lambda c: c.fetch(statement("tenant_log"), tenant), deadline_s)
-        return rows[0][0], rows[0][1]
-
-    async def session_version(self, tenant: str, session_id: str) -> int:
-        """The session's head version; 0 when there is no such session."""
-        row = await self._row("session_version", tenant, session_id)
-        return row[0] if row else 0
-
-    async def turns(
-        self,
-        tenant: str,
-        session_id: str,
-        *,
-        limit: int,
-        after_version: int = 0,
-        before_version: int | None = None,
-        newest_first: bool = True,
-        agent_id: str | None = None,
-    ) -> list[Event]:
-        """Turns with after_version < version < before_version, ALWAYS in ascending order; when there are more than
-        `limit`, the newest ones (or with `newest_first=False` the oldest). Retracted turns are among them."""
-        name = "turns_newest" if newest_first else "turns_oldest"
-        before = MAX_VERSION if before_version is None else before_version
-        events = await self._events(name, tenant, session_id, after_version, before, limit, agent_id)
-        return events[::-1] if newest_first else events
-
-    async def marks(self, tenant: str, session_id: str) -> list[Event]:
-        """The session's events that are not turns (summaries, retractions, compression tasks), in order."""
-        return await self._events("marks", tenant, session_id)
-
-    async def session(self, tenant: str, session_id: str) -> SessionRow | None:
-        """The session, or None."""
-        row = await self._row("session", tenant, session_id)
-        return SessionRow(*row) if row else None
-
-    async def sessions(
-        self,
-        tenant: str,
-        *,
-        limit: int,
-        agent_id: str | None = None,
-        user_id: str | None = None,
-        before_position: int | None = None,
-    ) -> list[SessionRow]:
-        """Sessions, newest first, whose first event lies before `before_position`."""
-        before = MAX_VERSION if before_position is None else before_position
-        if agent_id is not None:
-            rows = await self._rows("sessions_of_agent", tenant, before, limit, agent_id, user_id)
-        elif user_id is not None:
-            rows = await self._rows("sessions_of_user", tenant, before, limit, user_id)
-        else:
-            rows = await self._rows("sessions_newest", tenant, before, limit)
-        return [SessionRow(*row) for row in rows]
-
-    async def members(self, tenant: str, session_id: str) -> Members:
-        """The agents and users of a session; both empty when there is no such session."""
-        rows = await self._rows("members", tenant, session_id)
-        return Members(tuple(r[1] for r in rows if r[0]), tuple(r[1] for r in rows if not r[0]))
-
-    async def agent_seen(self, tenant: str, agent_id: str) -> bool:
-        """Whether the agent stands in any session."""
-        row = await self._row("agent_seen", tenant, agent_id)
-        return bool(row and row[0])
-
-    async def task_events(self, tenant: str, task_id: str) -> list[Event]:
-        """The events of a compression task, in order; empty when there is no such task."""
-        return await self._events("task_events", tenant, task_id)
-
-    async def task_started(self, tenant: str, task_id: str) -> bool:
-        """Whether a compressor has taken the task up."""
-        row = await self._row("task_started", tenant, task_id)
-        return bool(row and row[0])
-
     async def start_task(self, tenant: str, task_id: str) -> None:
         """Record that a compressor takes the task up. Safe to repeat."""
         await self._connections.write(lambda c: c.execute(statement("start_task"), tenant, task_id))
@@ -210,7 +118,7 @@ class Store:
         """The log after a position, in order: one tenant's events, or with None everybody's."""
         if tenant is None:
             return await self.read_after(log, after, limit)
-        return await self._events("audit_tenant", tenant, log, after, limit)
+        return await self.tenant_events(tenant, log, after, limit)
 
     async def checkpoint(self, log: str, consumer: str) -> int:
         """How far `consumer` has come; 0 at first."""

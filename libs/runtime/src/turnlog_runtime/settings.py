@@ -11,28 +11,22 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PREFIX = "TURNLOG_"
+from turnlog_runtime.door_settings import PREFIX, DoorSettings, SettingsError, check_door
+
 READ_ELSEWHERE = frozenset(
     {"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL", "TURNLOG_API_KEY"}
 )
-"""Variables that no service reads: where the embedded servers' executables are, which server the CLI calls, and the
-credential it shows there."""
-
-
-class SettingsError(Exception):
-    """The environment holds a wrong or unknown setting; the message names it and the fix."""
+"""Variables that no service reads: where the embedded servers' executables are, which server the CLI calls and what it
+shows there."""
 
 
 def _url(name: str) -> AliasChoices:
     return AliasChoices(f"{PREFIX}{name}", name)
 
 
-class SharedSettings(BaseSettings):
-    """What every service needs: where the servers are, the log, and how to speak of oneself."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+class SharedSettings(DoorSettings):
+    """What every service needs: where the servers are, the log, who is let in, and how to speak of oneself."""
 
     database_url: SecretStr | None = Field(default=None, validation_alias=_url("DATABASE_URL"))
     """PostgreSQL, as `postgresql://user:password@host:5432/name`."""
@@ -41,22 +35,14 @@ class SharedSettings(BaseSettings):
     nats_url: SecretStr | None = Field(default=None, validation_alias=_url("NATS_URL"))
     redis_url: SecretStr | None = Field(default=None, validation_alias=_url("REDIS_URL"))
     secret_key: SecretStr | None = Field(default=None, validation_alias=_url("SECRET_KEY"))
-    """Reserved for signing; not used before credentials exist."""
+    """Reserved for signing; nothing uses it yet."""
     data_dir: str = ".turnlog"
     """Where `turnlog up` keeps the servers it starts itself."""
     log: str = Field(default="main", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     """The log of every tenant that is not assigned to another one."""
     logs: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,31}(,[a-z0-9][a-z0-9-]{0,31})*)?$")
     """The logs this process may lead (relay, projector, compressor), by comma; empty: all, also those created later."""
-    tenant_header: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,63})?$")
-    """The header in which a proxy that authenticates names the tenant, in lower case; empty: none, and the tenant is
-    `default`. Set it only where nobody but that proxy can reach the port."""
-    auth: str = Field(default="off", pattern="^(required|off)$")
-    """Whether every call must show a credential (`required`), or everybody is the tenant `default` (`off`: loopback
-    only)."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65_535)
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Where a service without an HTTP API serves /livez, /readyz and /metrics; 0: nowhere."""
     database_connections: int = Field(default=8, ge=1, le=200)
@@ -219,11 +205,13 @@ def load(settings: type[S], **given: object) -> S:
     """The settings of a service from the environment; `given` wins over it. Raises `SettingsError`."""
     check_environment(os.environ)
     try:
-        return settings(**given)  # type: ignore[arg-type]
+        loaded = settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])).upper().removeprefix(PREFIX)
         raise SettingsError(f"{PREFIX}{field}: {first['msg']}") from None
+    check_door(loaded)
+    return loaded
 
 
 def required_url(value: SecretStr | None, name: str) -> str:
@@ -231,3 +219,20 @@ def required_url(value: SecretStr | None, name: str) -> str:
     if value is None or not value.get_secret_value():
         raise SettingsError(f"{PREFIX}{name} is not set: give the address of the server, or use `turnlog up`")
     return value.get_secret_value()
+
+
+__all__ = [
+    "ALL_SETTINGS",
+    "PREFIX",
+    "READ_ELSEWHERE",
+    "CompressorSettings",
+    "IngestSettings",
+    "ProjectorSettings",
+    "QuerySettings",
+    "SettingsError",
+    "SharedSettings",
+    "check_environment",
+    "known_variables",
+    "load",
+    "required_url",
+]

@@ -1,9 +1,11 @@
-"""The tenant as a proxy names it: for deployments where something in front authenticates (`TURNLOG_TENANT_HEADER`)."""
+"""The gate of a process that checks no credentials (`TURNLOG_AUTH=off`): everybody is the tenant `default`, or the one
+that a proxy in front names, which authenticates (`TURNLOG_TENANT_HEADER`)."""
 
 from dataclasses import replace
 
 from turnlog_events.ids import is_id
 from turnlog_runtime.asgi import App, Receive, Scope, Send
+from turnlog_runtime.door_settings import DoorSettings
 from turnlog_runtime.principal import ANYBODY, Gate, identify, open_gate
 from turnlog_runtime.problems import Problem
 
@@ -34,3 +36,11 @@ class TrustedTenant:
 def tenant_header_gate(name: str) -> Gate:
     """A gate that takes tenants from the header of this name; open when the name is empty."""
     return (lambda app: TrustedTenant(app, name)) if name else open_gate
+
+
+def unchecked_gate(settings: DoorSettings) -> Gate:
+    """The gate of a service that was given none. Raises `ValueError` where the settings require credentials: such a
+    service must be given a gate that checks them, and is never open by mistake."""
+    if settings.auth != "off":
+        raise ValueError("credentials are required, so a gate that checks them must be given (turnlog_access.door)")
+    return tenant_header_gate(settings.tenant_header)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
@@ -26,7 +27,7 @@ def main() -> None:
         store = await Store.open(database_url, store_settings(settings))
         bus = Bus(nats_url, bus_settings(settings))
         try:
-            async with ingest(store, bus, settings, stop) as app:
+            async with door(settings) as gate, ingest(store, bus, settings, stop, gate) as app:
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
                 health = Health(app, checks, stop)
                 async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):

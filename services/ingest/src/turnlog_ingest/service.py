@@ -12,7 +12,7 @@ from turnlog_ingest.writes import Writes
 from turnlog_runtime.asgi import App
 from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import IngestSettings, SharedSettings
-from turnlog_runtime.tenants import tenant_header_gate
+from turnlog_runtime.tenants import unchecked_gate
 
 
 def store_settings(settings: SharedSettings) -> StoreSettings:
@@ -43,8 +43,10 @@ async def ingest(
 
     Once `stop` is set the relays give their leadership up, so that other replicas publish while this one still commits
     what it is sent. On leaving (the HTTP server has stopped taking requests by then) queued writes are committed; what
-    the relays do not reach, the next ones do. `gate` says who is let in; by default the settings' tenant header.
+    the relays do not reach, the next ones do. `gate` says who is let in; none is given only where the settings
+    ask for no credentials.
     """
+    gate = gate or unchecked_gate(settings)
     writers = LogWriters(store, bus, settings, stop or asyncio.Event())
     writers.start()
     try:
@@ -52,7 +54,7 @@ async def ingest(
             Writes(writers, store, settings.deadline_s),
             settings.body_max_bytes,
             settings.bulk_max_bytes,
-            gate or tenant_header_gate(settings.tenant_header),
+            gate,
             settings.deadline_s,
         )
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_query.service import query
@@ -33,7 +34,7 @@ def main() -> None:
         # Without an address of NATS, live events come from PostgreSQL, a little later.
         bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url is not None else None
         try:
-            async with query(store, bus, settings, stop) as app:
+            async with door(settings) as gate, query(store, bus, settings, stop, gate) as app:
                 # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
                 checks = {"postgres": Check(lambda: store.head(settings.log))}
                 health = Health(app, checks, stop)

@@ -1,8 +1,9 @@
-"""GET /v1/logs/{log} and …/events: the history as it stands, for auditors.
+"""GET /v1/logs/{log} and …/events: the history as it stands, for auditors of a tenant, and for the operator whole.
 
 An event is given whole, its payload as the very bytes that were hashed, so that a reader can recompute
 `payload_sha256` from the payload and `chain_hash` from the event before it (`turnlog_events.hashing` says
-how). Gaps in positions are events of other tenants.
+how). Gaps in positions are events of other tenants. A caller's `tenant` is None for the operator, who sees every log
+and every tenant.
 """
 
 import orjson
@@ -13,10 +14,10 @@ from turnlog_query.answer import Answer
 from turnlog_query.deps import QueryDeps
 
 
-async def log_head(deps: QueryDeps, tenant: str, log: str) -> Answer:
+async def log_head(deps: QueryDeps, tenant: str | None, log: str) -> Answer:
     """The newest position of the tenant's log and its chain hash. Raises `UnknownLog` for any other: that it exists
     is nothing to tell."""
-    head = await _own_head(deps, tenant, log)
+    head = await _seen_head(deps, tenant, log)
     return Answer(
         orjson.dumps(
             {
@@ -29,10 +30,10 @@ async def log_head(deps: QueryDeps, tenant: str, log: str) -> Answer:
     )
 
 
-async def log_events(deps: QueryDeps, tenant: str, log: str, *, after: int, limit: int) -> Answer:
+async def log_events(deps: QueryDeps, tenant: str | None, log: str, *, after: int, limit: int) -> Answer:
     """A tenant's events of its log after a position, in order; `next_after` is null when there were no more. Raises
     `UnknownLog` for any other log."""
-    head = await _own_head(deps, tenant, log)
+    head = await _seen_head(deps, tenant, log)
     events = await deps.store.audit(log, tenant=tenant, after=after, limit=limit)
     next_after = str(events[-1].position) if len(events) == limit else "null"
     start = f'{{"log":"{log}","incarnation":"{head.incarnation}","after":{after},"events":['
@@ -40,8 +41,8 @@ async def log_events(deps: QueryDeps, tenant: str, log: str, *, after: int, limi
     return Answer(b"".join((start.encode(), b",".join(map(audit_bytes, events)), end.encode())))
 
 
-async def _own_head(deps: QueryDeps, tenant: str, log: str) -> LogHead:
-    if log != await deps.log_of(tenant):
+async def _seen_head(deps: QueryDeps, tenant: str | None, log: str) -> LogHead:
+    if tenant is not None and log != await deps.log_of(tenant):
         raise UnknownLog(log)
     return await deps.store.head(log)
 

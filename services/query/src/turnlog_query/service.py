@@ -18,7 +18,7 @@ from turnlog_query.logs import Hubs
 from turnlog_runtime.asgi import App
 from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import QuerySettings
-from turnlog_runtime.tenants import tenant_header_gate
+from turnlog_runtime.tenants import unchecked_gate
 from turnlog_views import LogIdentity, PumpSettings, ReaderSettings, ViewReader
 
 
@@ -29,9 +29,10 @@ async def query(
     """The read API with its background tasks running.
 
     Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open
-    requests. Without an address of Redis every read is answered by PostgreSQL. `gate` says who is let in; by default
-    the settings' tenant header.
+    requests. Without an address of Redis every read is answered by PostgreSQL. `gate` says who is let in; none
+    is given only where the settings ask for no credentials.
     """
+    gate = gate or unchecked_gate(settings)
     await asyncio.to_thread(load)
     limits = Limits.of(settings)
     views = await _views(store, settings)
@@ -44,7 +45,7 @@ async def query(
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
             try:
-                yield create_app(deps, gate or tenant_header_gate(settings.tenant_header))
+                yield create_app(deps, gate)
             finally:
                 running.cancel()
     finally:
