@@ -12,15 +12,15 @@ from agents import Agent, RunConfig, Runner, function_tool
 
 from frameworks.scripted_model import ScriptedModel, calls, says
 from system import System, environment, gone
-from turnlog_client import AsyncClient, Client
+from turnlog_client import AsyncClient, Client, RetryPolicy, Unavailable
 from turnlog_client.frameworks.openai_agents import TurnlogSession
 
 EXAMPLE = Path(__file__).parents[2] / "clients" / "python" / "examples" / "openai_agents.py"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[System]:
-    """A system of the test's own, to be stopped."""
+    """A system of these tests' own, to be stopped."""
     with tempfile.TemporaryDirectory(prefix="turnlog-again-") as folder:
         running = System(Path(folder) / "data").start()
         yield running
@@ -32,8 +32,7 @@ def restarted(system: System) -> None:
     tree = system.interrupt()
     assert len(tree) > 4
     assert [process for process in tree if not gone(process)] == []
-    with Client(system.url) as client, pytest.raises(Exception, match="cannot be reached"):
-        client._retry = type(client._retry)(total_s=0.1)
+    with Client(system.url, retry=RetryPolicy(total_s=0.1)) as client, pytest.raises(Unavailable, match="cannot be reached"):
         client.log()
     system.start()
 
@@ -47,13 +46,13 @@ def weather(city: str) -> str:
 async def say(system: System, agent: Agent[Any], words: str) -> str:
     """One run, by a client and a session that know nothing of earlier ones."""
     async with AsyncClient(system.url) as client:
-        session = TurnlogSession("trip to Lisbon", client)
+        session = TurnlogSession("a trip", client)
         result = await Runner.run(agent, words, session=session, run_config=RunConfig(tracing_disabled=True))
     return str(result.final_output)
 
 
 async def test_an_agent_keeps_its_memory_over_a_restart_of_everything(own: System) -> None:
-    model = ScriptedModel(calls("weather", '{"city":"Lisbon"}'), says("Sunny."), says("Friday."), says("Both."))
+    model = ScriptedModel(calls("weather", '{"city":"Lisbon"}'), says("Sunny."), says("Friday."))
     agent = Agent(name="travel", model=model, tools=[weather])
     await say(own, agent, "My flight to Lisbon is on Friday. How is it there?")
     restarted(own)
@@ -63,9 +62,6 @@ async def test_an_agent_keeps_its_memory_over_a_restart_of_everything(own: Syste
     assert before[2:4] == ["weather", "sunny in Lisbon"]
     assert before[4][0]["text"] == "Sunny."
     assert before[5:] == ["When is my flight?"]
-    restarted(own)
-    assert await say(own, agent, "What do you know?") == "Both."
-    assert model.given[-1][:6] == model.given[-2]
 
 
 def test_the_example_remembers_over_a_restart(own: System) -> None:

@@ -163,10 +163,18 @@ def weather(city: str) -> str:
     return f"sunny in {city}"
 
 
+def ran_sync(agent: Agent[Any], words: str, **more: Any) -> Any:
+    """`run_sync` in a thread; the loop it leaves there is closed."""
+    try:
+        return Runner.run_sync(agent, words, **more)
+    finally:
+        asyncio.get_event_loop_policy().get_event_loop().close()
+
+
 async def ran(how: str, agent: Agent[Any], words: str, **more: Any) -> Any:
     """Run the agent in one of the ways there are."""
     if how == "run_sync":
-        return await asyncio.to_thread(Runner.run_sync, agent, words, **more)
+        return await asyncio.to_thread(ran_sync, agent, words, **more)
     if how == "run_streamed":
         result = Runner.run_streamed(agent, words, **more)
         async for _ in result.stream_events():

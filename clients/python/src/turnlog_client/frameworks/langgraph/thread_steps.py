@@ -36,7 +36,7 @@ from turnlog_client.frameworks.langgraph.threads import (
     parent_of,
     place_of,
 )
-from turnlog_client.ids import as_id
+from turnlog_client.ids import as_id, name_of
 from turnlog_client.steps import Steps, ask
 
 if TYPE_CHECKING:
@@ -129,16 +129,13 @@ class ThreadSteps:
         return found if limit is None else found[: max(0, limit)]
 
     def _thread_ids(self) -> Steps[Sequence[str]]:
-        """Every thread of the tenant that has a checkpoint, the one begun last first."""
+        """Every thread of the tenant that ever had a checkpoint, the one begun last first."""
         found: list[str] = []
         cursor: str | None = None
         while True:
             page = yield from ask(calls.sessions(cursor, agent_id=CHECKPOINT))
             for session in page["sessions"]:
-                first = yield from ask(
-                    calls.read_session(session["session_id"], "turns", agent_id=CHECKPOINT, limit=1, fresh=True)
-                )
-                found += [each["content"][0]["thread_id"] for each in first["turns"]]
+                found += yield from _names_of(session["session_id"])
             cursor = page["next_cursor"]
             if cursor is None:
                 return found
@@ -236,6 +233,15 @@ class ThreadSteps:
             record = before
             needed.add(parent)
         return needed
+
+
+def _names_of(session_id: str) -> Steps[Sequence[str]]:
+    """The thread of a session; none when only its hash is left in the id and nothing in the session."""
+    name = name_of(session_id, PREFIX)
+    if name is not None:
+        return [name]
+    page = yield from ask(calls.read_session(session_id, "turns", agent_id=CHECKPOINT, limit=1, fresh=True))
+    return [each["content"][0]["thread_id"] for each in page["turns"]]
 
 
 def _named(config: "RunnableConfig") -> tuple[str, str]:
