@@ -26,9 +26,15 @@ def says(text: str) -> list[TResponseOutputItem]:
 def calls(name: str, arguments: str, call_id: str = "call_1") -> list[TResponseOutputItem]:
     """A thought, and a call of a tool."""
     thought = ResponseReasoningItem(
-        id="rs_1", type="reasoning", summary=[Summary(type="summary_text", text="A tool knows.")], encrypted_content="e" * 20_000
+        id="rs_1",
+        type="reasoning",
+        summary=[Summary(type="summary_text", text="A tool knows.")],
+        encrypted_content="e" * 20_000,
     )
-    return [thought, ResponseFunctionToolCall(id="fc_1", type="function_call", call_id=call_id, name=name, arguments=arguments)]
+    return [
+        thought,
+        ResponseFunctionToolCall(id="fc_1", type="function_call", call_id=call_id, name=name, arguments=arguments),
+    ]
 
 
 class ScriptedModel(Model):

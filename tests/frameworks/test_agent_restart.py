@@ -32,7 +32,10 @@ def restarted(system: System) -> None:
     tree = system.interrupt()
     assert len(tree) > 4
     assert [process for process in tree if not gone(process)] == []
-    with Client(system.url, retry=RetryPolicy(total_s=0.1)) as client, pytest.raises(Unavailable, match="cannot be reached"):
+    with (
+        Client(system.url, retry=RetryPolicy(total_s=0.1)) as client,
+        pytest.raises(Unavailable, match="cannot be reached"),
+    ):
         client.log()
     system.start()
 
@@ -67,7 +70,11 @@ async def test_an_agent_keeps_its_memory_over_a_restart_of_everything(own: Syste
 def test_the_example_remembers_over_a_restart(own: System) -> None:
     def run(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, str(EXAMPLE), *words], env=environment(TURNLOG_URL=own.url), capture_output=True, text=True, timeout=60
+            [sys.executable, str(EXAMPLE), *words],
+            env=environment(TURNLOG_URL=own.url),
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -107,9 +107,7 @@ async def test_many_threads_run_at_once(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000, 300_000, 900_000])
-def test_states_of_any_size_come_back(
-    client: Client, name: str, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_states_of_any_size_come_back(client: Client, name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored in the head, in pieces of one request, and in more than one request holds."""
     monkeypatch.setattr(records, "REQUEST_PIECES", 3)
     noise = uuid.uuid4().bytes * 2 + b"".join(uuid.uuid5(uuid.NAMESPACE_OID, str(n)).bytes for n in range(size // 16))
@@ -228,7 +226,9 @@ def test_threads_are_not_summarised(client: Client, name: str) -> None:
     saver = TurnlogSaver(client)
     for n in range(50):
         saver.put(config_of(name), checkpoint_of(a=n), {}, {})
-    client.store_many(f"{name}-talk", [{"role": "user", "content": f"Sentence number {n} about tea."} for n in range(9)])
+    client.store_many(
+        f"{name}-talk", [{"role": "user", "content": f"Sentence number {n} about tea."} for n in range(9)]
+    )
     assert client.compress(f"{name}-talk", wait=True)["state"] in ("done", "skipped")
     assert client.session(as_id(name, "langgraph.thread."))["covered_to"] == 0
 
@@ -245,7 +245,11 @@ def test_another_serializer_may_be_given(client: Client, name: str) -> None:
 def test_the_example_runs_as_a_user_would(system: System) -> None:
     def run(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, str(EXAMPLE), *words], env=environment(TURNLOG_URL=system.url), capture_output=True, text=True, timeout=60
+            [sys.executable, str(EXAMPLE), *words],
+            env=environment(TURNLOG_URL=system.url),
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -111,7 +111,14 @@ def test_search_pages_over_all_namespaces_below_a_prefix(store: TurnlogStore, na
 
 def test_namespaces_are_listed_as_langgraph_does(store: TurnlogStore, client: Client, name: str) -> None:
     theirs = InMemoryStore()
-    for space in (("a", "b", "c"), ("a", "b", "d", "e"), ("a", "b", "d", "i"), ("a", "c", "f"), ("b",), ("a", "ü x", "v1")):
+    for space in (
+        ("a", "b", "c"),
+        ("a", "b", "d", "e"),
+        ("a", "b", "d", "i"),
+        ("a", "c", "f"),
+        ("b",),
+        ("a", "ü x", "v1"),
+    ):
         for each in (store, theirs):
             each.put((name, *space), "k", {})
     questions: list[dict[str, Any]] = [
@@ -154,7 +161,9 @@ async def test_concurrent_puts_all_stay(client: Client, aclient: AsyncClient, na
     assert len(await stores[0].asearch((name,), limit=100)) == 20
 
 
-@pytest.mark.parametrize("value", [{"t": "\0"}, {"n": 2**60}, {"t": "x" * 300_000}, {"t": [1.0, None, {"a": "\ud800"}]}])
+@pytest.mark.parametrize(
+    "value", [{"t": "\0"}, {"n": 2**60}, {"t": "x" * 300_000}, {"t": [1.0, None, {"a": "\ud800"}]}]
+)
 def test_values_of_any_kind_and_size_come_back(store: TurnlogStore, client: Client, name: str, value: Any) -> None:
     store.put((name,), "k", value)
     found = TurnlogStore(client).get((name,), "k")

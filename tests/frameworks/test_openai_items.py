@@ -52,7 +52,14 @@ SPOKEN = {
         {"type": "output_text", "text": "At nine.", "annotations": []},
     ],
 }
-CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "look", "arguments": '{"x":1}', "status": "completed"}
+CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "look",
+    "arguments": '{"x":1}',
+    "status": "completed",
+}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
 
 
@@ -82,7 +89,12 @@ def test_a_turn_that_somebody_else_stored_is_read_as_it_says() -> None:
     function = {"name": "look", "arguments": "{}"}
     turns = [
         {"version": 1, "role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}]},
-        {"version": 2, "role": "assistant", "content": "b", "tool_calls": [{"id": "c", "type": "function", "function": function}]},
+        {
+            "version": 2,
+            "role": "assistant",
+            "content": "b",
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        },
         {"version": 3, "role": "tool", "content": "d", "tool_call_id": "c"},
         {"version": 4, "role": "tool", "content": "e"},
     ]
@@ -100,17 +112,29 @@ def kinds() -> list[str]:
     for member in typing.get_args(ResponseInputItemParam):
         hint = typing.get_type_hints(member, include_extras=True).get("type")
         for part in typing.get_args(hint) if hint else ():
-            found |= {part} if isinstance(part, str) else set(filter(lambda a: isinstance(a, str), typing.get_args(part)))
+            found |= (
+                {part} if isinstance(part, str) else set(filter(lambda a: isinstance(a, str), typing.get_args(part)))
+            )
     return sorted(found)
 
 
 @pytest.mark.parametrize("kind", kinds())
 def test_every_type_of_item_comes_back(kind: str) -> None:
     assert len(kinds()) > 20
-    item = {"type": kind, "id": "i_1", "call_id": "call_1", "status": "completed", "deep": {"list": [1, 2.5, None, True, ""]}}
+    item = {
+        "type": kind,
+        "id": "i_1",
+        "call_id": "call_1",
+        "status": "completed",
+        "deep": {"list": [1, 2.5, None, True, ""]},
+    }
     round_trip(item)
-    round_trip({**item, "role": "user", "content": "hello", "output": [{"type": "input_text", "text": "z"}, {"image": "…"}]})
-    round_trip({**item, "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64," + "A" * 400_000}})
+    round_trip(
+        {**item, "role": "user", "content": "hello", "output": [{"type": "input_text", "text": "z"}, {"image": "…"}]}
+    )
+    round_trip(
+        {**item, "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64," + "A" * 400_000}}
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,14 +160,25 @@ def test_pieces_show_nothing_and_stand_before_their_item() -> None:
     assert entries_of(turns[:-1]) == []
 
 
-LEAVES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(
-    st.characters(exclude_categories=()), max_size=30
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=()), max_size=30)
 )
-KEYS = st.sampled_from(["type", "role", "content", "output", "text", "call_id", "arguments", "name", "input", "summary"]) | st.text(max_size=5)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12)
+KEYS = st.sampled_from(
+    ["type", "role", "content", "output", "text", "call_id", "arguments", "name", "input", "summary"]
+) | st.text(max_size=5)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
 
 
-@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=6), st.sampled_from(["", "message", "function_call", "function_call_output", "reasoning"]))
+@given(
+    st.dictionaries(KEYS, VALUES, min_size=1, max_size=6),
+    st.sampled_from(["", "message", "function_call", "function_call_output", "reasoning"]),
+)
 def test_any_json_object_comes_back(item: dict[str, Any], kind: str) -> None:
     round_trip({**item, "type": kind} if kind else item)
 

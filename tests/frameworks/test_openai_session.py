@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,11 +16,9 @@ QUIET = RunConfig(tracing_disabled=True)
 
 
 @pytest.fixture(params=["async client", "client"])
-async def session(
-    request: pytest.FixtureRequest, client: Client, aclient: AsyncClient, name: str
-) -> AsyncIterator[TurnlogSession]:
+async def session(request: pytest.FixtureRequest, client: Client, aclient: AsyncClient, name: str) -> TurnlogSession:
     """A session over either client."""
-    yield TurnlogSession(name, aclient if request.param == "async client" else client)
+    return TurnlogSession(name, aclient if request.param == "async client" else client)
 
 
 def said(*texts: str) -> list[Any]:
@@ -73,7 +70,11 @@ async def test_a_limit_gives_the_latest_in_order(session: TurnlogSession) -> Non
 
 
 async def test_limits_and_pops_count_items_however_many_turns_they_take(session: TurnlogSession) -> None:
-    big = {"type": "image_generation_call", "id": "ig", "result": "".join(chr(33 + n % 90) + str(n) for n in range(60_000))}
+    big = {
+        "type": "image_generation_call",
+        "id": "ig",
+        "result": "".join(chr(33 + n % 90) + str(n) for n in range(60_000)),
+    }
     await session.add_items([*said("a"), big, *said("b"), big])
     assert await session.get_items(limit=3) == [big, *said("b"), big]
     assert await session.get_items() == [*said("a"), big, *said("b"), big]
@@ -116,7 +117,16 @@ async def test_no_two_pops_return_the_same_item(client: Client, aclient: AsyncCl
 
 
 async def test_sessions_do_not_meet_whatever_they_are_called(client: Client, name: str) -> None:
-    names = [f"{name} x", f"{name}+x", f"{name}/x", f"{name}#x", f"{name}%20x", f"{name}\nx", f"{name}日", name + "y" * 300]
+    names = [
+        f"{name} x",
+        f"{name}+x",
+        f"{name}/x",
+        f"{name}#x",
+        f"{name}%20x",
+        f"{name}\nx",
+        f"{name}日",
+        name + "y" * 300,
+    ]
     sessions = [TurnlogSession(each, client) for each in names]
     for session in sessions:
         await session.add_items(said(session.session_id, "emoji 🙂 and \u2028 and café"))
@@ -148,9 +158,7 @@ async def test_agent_and_user_are_on_every_turn(client: Client, name: str) -> No
     assert client.session(name)["agents"] == [f"agent-{name}"]
 
 
-async def test_without_a_client_it_has_one_of_its_own(
-    system: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_a_client_it_has_one_of_its_own(system: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TURNLOG_URL", system.url)
     async with TurnlogSession(name) as session:
         await session.add_items(said("hello"))

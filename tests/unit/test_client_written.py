@@ -123,7 +123,14 @@ def test_errors_say_what_program_and_operator_need() -> None:
         checked(response)
     assert (found.value.code, found.value.param, found.value.request_id) == ("session_not_found", "session_id", "r-1")
     assert "r-1" in str(found.value)
-    kinds = {401: AuthenticationError, 403: PermissionDenied, 404: NotFound, 409: Conflict, 412: Conflict, 422: ApiError}
+    kinds = {
+        401: AuthenticationError,
+        403: PermissionDenied,
+        404: NotFound,
+        409: Conflict,
+        412: Conflict,
+        422: ApiError,
+    }
     assert {status: type(api_error(status, "c", "m")) for status in kinds} == kinds
     with pytest.raises(RateLimited) as limited:
         checked(httpx.Response(429, json=body, headers={"retry-after": "3"}))

@@ -137,7 +137,9 @@ class AsyncClient:
         `fresh` (nothing that anybody wrote is missing: from PostgreSQL)."""
         return await self.send(calls.read_session(session_id, "turns", **params))
 
-    async def history(self, session_id: str, *, after_version: int = 0, page_turns: int = 200) -> AsyncIterator[dict[str, Any]]:
+    async def history(
+        self, session_id: str, *, after_version: int = 0, page_turns: int = 200
+    ) -> AsyncIterator[dict[str, Any]]:
         """All visible turns after a version, oldest first, page by page, up to where the session ends now."""
         while True:
             page = await self.turns(session_id, after_version=after_version, limit=page_turns, fresh=True)

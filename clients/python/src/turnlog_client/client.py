@@ -145,9 +145,7 @@ class Client:
         """The head of a session."""
         return self.send(calls.read(calls.session_path(session_id)))
 
-    def sessions(
-        self, *, agent_id: str | None = None, user_id: str | None = None
-    ) -> Iterator[dict[str, Any]]:
+    def sessions(self, *, agent_id: str | None = None, user_id: str | None = None) -> Iterator[dict[str, Any]]:
         """All sessions, newest first, page by page."""
         cursor: str | None = None
         while True:

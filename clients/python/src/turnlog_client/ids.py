@@ -40,7 +40,9 @@ def name_of(session_id: str, prefix: str = "") -> str | None:
     """The text that `as_id` made an id of; None where only its hash is left, or the id is not of this `prefix`."""
     if not session_id.startswith(prefix) or "#" in session_id:
         return None
-    data = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), session_id[len(prefix) :].encode())
+    data = re.sub(
+        rb"\+([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), session_id[len(prefix) :].encode()
+    )
     return data.decode("utf-8", "surrogatepass")
 
 

@@ -12,7 +12,7 @@ The framework adapters are made of such steps. A call that fails raises inside t
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import Any, NamedTuple, Optional, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from turnlog_client import calls
 from turnlog_client.aio import AsyncClient
@@ -101,7 +101,7 @@ def pages(session_id: str, after_version: int = 0, **params: Any) -> Steps[Pages
             return found
 
 
-def _pages(session_id: str, after_version: int, params: dict[str, Any]) -> Steps[Optional[Pages]]:
+def _pages(session_id: str, after_version: int, params: dict[str, Any]) -> Steps[Pages | None]:
     """None when something was retracted between two pages."""
     turns: list[dict[str, Any]] = []
     revision: int | None = None

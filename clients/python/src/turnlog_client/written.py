@@ -1,8 +1,8 @@
 """Read your writes: what a client wrote to each session, so that its reads ask for nothing older.
 
 Enters: the calls a client makes and their answers. Leaves: the same reads with `min_version` (after a write) or `fresh`
-(after a retraction, which has no version). A version is forgotten once the read model has shown it. No network; bounded;
-used by both clients, from any thread.
+(after a retraction, which has no version). A version is forgotten once the read model has shown it. No network;
+bounded; used by both clients, from any thread.
 """
 
 import threading

@@ -14,9 +14,11 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "TURNLOG_"
-READ_ELSEWHERE = frozenset({"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL", "TURNLOG_API_KEY"})
-"""Variables that no service reads: where the embedded servers' executables are, and which server clients call with which
-key."""
+READ_ELSEWHERE = frozenset(
+    {"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL", "TURNLOG_API_KEY"}
+)
+"""Variables that no service reads: where the embedded servers' executables are, and which server clients call with
+which key."""
 
 
 class SettingsError(Exception):
@@ -160,8 +162,8 @@ class CompressorSettings(SharedSettings):
     compress_workers: int = Field(default=2, ge=1, le=64)
     compress_pending_sessions: int = Field(default=10_000, ge=1)
     compress_not: str = "langgraph."
-    """Beginnings of session ids, by comma, that are compressed only when somebody asks for it: what they hold is state of
-    a program, nothing that was said, and a summary of it would cost a model's call each 40 turns."""
+    """Beginnings of session ids, by comma, that are compressed only when somebody asks for it: what they hold is a
+    program's state, nothing that was said, and a summary of it would cost a model's call each 40 turns."""
 
 
 ALL_SETTINGS: tuple[type[SharedSettings], ...] = (

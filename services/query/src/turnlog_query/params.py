@@ -30,8 +30,8 @@ WaitMs = Annotated[
 Fresh = Annotated[
     bool,
     Field(
-        description="Answer from PostgreSQL, whatever the read model has: nothing that was acknowledged to anybody before "
-        "this call is missing, neither turns nor retractions. 503 while PostgreSQL is away."
+        description="Answer from PostgreSQL, whatever the read model has: nothing that was acknowledged to anybody "
+        "before this call is missing, neither turns nor retractions. 503 while PostgreSQL is away."
     ),
 ]
 IdFilter = Annotated[str | None, Field(min_length=1, max_length=200)]

@@ -84,7 +84,9 @@ def requests(groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[Mapping
     for group in groups:
         weight = sum(map(size_of, group))
         if weight > REQUEST_BYTES or len(group) > REQUEST_TURNS:
-            raise ValueError(f"{weight} bytes in {len(group)} turns: at most {REQUEST_BYTES} bytes can be stored at once")
+            raise ValueError(
+                f"{weight} bytes in {len(group)} turns: at most {REQUEST_BYTES} bytes can be stored at once"
+            )
         if size + weight > REQUEST_BYTES or len(made[-1]) + len(group) > REQUEST_TURNS:
             made.append([])
             size = 0

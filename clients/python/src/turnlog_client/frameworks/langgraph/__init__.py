@@ -1,6 +1,6 @@
 """LangGraph's checkpoints and long-term store in Turnlog; needs `pip install 'turnlog[langgraph]'`.
 
-    graph = builder.compile(checkpointer=TurnlogSaver(client), store=TurnlogStore(client))
+graph = builder.compile(checkpointer=TurnlogSaver(client), store=TurnlogStore(client))
 """
 
 try:

@@ -72,11 +72,7 @@ def matches(value: Any, wanted: Any) -> bool:
             return all(_compares(value, operator, operand) for operator, operand in wanted.items())
         return isinstance(value, Mapping) and all(matches(value.get(key), item) for key, item in wanted.items())
     if isinstance(wanted, (list, tuple)):
-        return (
-            isinstance(value, (list, tuple))
-            and len(value) == len(wanted)
-            and all(map(matches, value, wanted))
-        )
+        return isinstance(value, (list, tuple)) and len(value) == len(wanted) and all(map(matches, value, wanted))
     return bool(value == wanted)
 
 

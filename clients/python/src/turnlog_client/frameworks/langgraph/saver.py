@@ -9,8 +9,8 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
-    SerializerProtocol,
 )
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from turnlog_client.aio import AsyncClient
 from turnlog_client.client import Client
@@ -27,8 +27,8 @@ CACHE_BYTES = 32 * 1024 * 1024
 class TurnlogSaver(ThreadSteps, BaseCheckpointSaver[int]):
     """Checkpoints of any graph in Turnlog, shared by any number of processes.
 
-    Made with a `Client` it serves `invoke` and `ainvoke`, from any thread and event loop; with an `AsyncClient` only the
-    asynchronous methods, on its loop. Every read shows all that was acknowledged before. Deleting hides: the log's
+    Made with a `Client` it serves `invoke` and `ainvoke`, from any thread and event loop; with an `AsyncClient` only
+    the asynchronous methods, on its loop. Every read shows all that was acknowledged before. Deleting hides: the log's
     history keeps what was stored. Methods raise the client's `ApiError` and `Unavailable`.
     """
 

@@ -1,7 +1,7 @@
 """Sessions of the OpenAI Agents SDK in Turnlog; needs `pip install 'turnlog[openai-agents]'`.
 
-    session = TurnlogSession("trip", client)
-    await Runner.run(agent, "My flight is on Friday.", session=session)
+session = TurnlogSession("trip", client)
+await Runner.run(agent, "My flight is on Friday.", session=session)
 """
 
 try:

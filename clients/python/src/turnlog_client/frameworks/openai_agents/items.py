@@ -193,7 +193,9 @@ def _said_by(each: Mapping[str, Any]) -> list[Item]:
     """The items that a turn says by itself, whoever stored it."""
     role, content = each["role"], each["content"]
     if isinstance(content, list):
-        content = "\n".join(part["text"] if isinstance(part.get("text"), str) else f"[{part['type']}]" for part in content)
+        content = "\n".join(
+            part["text"] if isinstance(part.get("text"), str) else f"[{part['type']}]" for part in content
+        )
     if role == "tool":
         if not each.get("tool_call_id"):
             return [{"role": "user", "content": content}]
@@ -201,7 +203,11 @@ def _said_by(each: Mapping[str, Any]) -> list[Item]:
     said: list[Item] = [{"role": role, "content": content}] if content or not each.get("tool_calls") else []
     for call in each.get("tool_calls") or ():
         function = call.get("function") or {}
-        called = {"call_id": call.get("id", ""), "name": function.get("name", ""), "arguments": function.get("arguments", "{}")}
+        called = {
+            "call_id": call.get("id", ""),
+            "name": function.get("name", ""),
+            "arguments": function.get("arguments", "{}"),
+        }
         said.append({"type": "function_call", **called})
     return said
 

@@ -28,7 +28,7 @@ class TurnlogSession:
     """One conversation: the SDK's `Session` protocol over an append-only log.
 
     `pop_item` and `clear_session` hide items from every read; the log's history keeps them. Reads show everything that
-    was acknowledged before, to this process or any other. Every method raises the client's `ApiError` and `Unavailable`.
+    was acknowledged before, to this process or any other. Every method raises the client's errors.
     """
 
     session_id: str
@@ -55,7 +55,8 @@ class TurnlogSession:
         self._members = {"agent_id": agent_id, "user_id": user_id}
 
     async def get_items(self, limit: int | None = None) -> "list[TResponseInputItem]":
-        """The latest `limit` items, oldest first; all without one (nor one in `session_settings`); none for less than 1."""
+        """The latest `limit` items, oldest first; none for a limit below 1; all where neither it nor `session_settings`
+        has one."""
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
         if limit is not None and limit < 1:
@@ -102,9 +103,7 @@ class TurnlogSession:
         turns: list[dict[str, Any]] = []
         limit = min(count + SPARE_TURNS, PAGE_TURNS)
         while before_version != 1:
-            call = calls.read_session(
-                self.turnlog_id, "turns", limit=limit, before_version=before_version, fresh=True
-            )
+            call = calls.read_session(self.turnlog_id, "turns", limit=limit, before_version=before_version, fresh=True)
             try:
                 page = yield from ask(call)
             except NotFound:
