@@ -46,12 +46,16 @@ def test_the_page_has_every_part_it_should() -> None:
 
 
 def test_no_framework_is_imported_by_the_client() -> None:
-    script = f"import sys, turnlog_client, turnlog_client.steps, turnlog_client.frameworks\nprint([m for m in {FRAMEWORKS} if m in sys.modules])"
+    imports = "import sys, turnlog_client, turnlog_client.steps, turnlog_client.frameworks"
+    script = f"{imports}\nprint([m for m in {FRAMEWORKS} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(("module", "hidden", "extra"), [("openai_agents", "agents", "openai-agents"), ("langgraph", "langgraph", "langgraph")])
+@pytest.mark.parametrize(
+    ("module", "hidden", "extra"),
+    [("openai_agents", "agents", "openai-agents"), ("langgraph", "langgraph", "langgraph")],
+)
 def test_a_missing_framework_names_what_to_install(module: str, hidden: str, extra: str) -> None:
     script = f"import sys\nsys.modules[{hidden!r}] = None\nimport turnlog_client.frameworks.{module}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
