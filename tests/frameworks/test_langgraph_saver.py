@@ -195,6 +195,9 @@ def test_only_what_is_new_is_read_again(client: Client, name: str) -> None:
     assert found.checkpoint["channel_values"] == {"a": 99}
     assert [call.method for call in asked] == ["POST", "GET"]
     assert asked[1].params["after_version"] == 30
+    asked.clear()
+    assert len(list(saver.list(config_of(name)))) == 31
+    assert [call.params["after_version"] for call in asked] == [31]
 
 
 class DeltaState(TypedDict):

@@ -30,6 +30,10 @@ Span = tuple[int, int]
 V = TypeVar("V")
 
 
+class Gone(TurnlogError):
+    """A record's body was retracted after its head was read."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A record in its session: the version of its head, the head, and when it was stored (RFC 3339)."""
@@ -72,7 +76,7 @@ def _group(session_id: str, writer: str, head: Mapping[str, Any], body: bytes | 
 
 
 def body_of(session_id: str, record: Record) -> Steps[bytes]:
-    """The body of a record. Raises `TurnlogError` when it was retracted meanwhile."""
+    """The body of a record. Raises `Gone` when it was retracted meanwhile."""
     body = record.head["body"]
     if "data" in body:
         return unpacked(body["data"])
@@ -90,7 +94,7 @@ def body_of(session_id: str, record: Record) -> Steps[bytes]:
             )
             found = (yield from ask(call))["turns"]
             if not found or found[0]["version"] != first:
-                raise TurnlogError(f"session {session_id}: what version {record.version} needs was retracted")
+                raise Gone(f"session {session_id}: what version {record.version} needs was retracted")
             texts += [each["content"][0]["data"] for each in found]
             first = found[-1]["version"] + 1
     return unpacked("".join(texts))

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from turnlog_client.aio import AsyncClient
 from turnlog_client.client import Client
 from turnlog_client.frameworks.langgraph.records import Cache
-from turnlog_client.frameworks.langgraph.thread_steps import ThreadSteps
+from turnlog_client.frameworks.langgraph.thread_upkeep import ThreadUpkeep
 from turnlog_client.steps import arun, run, settled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CACHE_BYTES = 32 * 1024 * 1024
 
 
-class TurnlogSaver(ThreadSteps, BaseCheckpointSaver[int]):
+class TurnlogSaver(ThreadUpkeep, BaseCheckpointSaver[int]):
     """Checkpoints of any graph in Turnlog, shared by any number of processes.
 
     Made with a `Client` it serves `invoke` and `ainvoke`, from any thread and event loop; with an `AsyncClient` only
@@ -61,8 +61,8 @@ class TurnlogSaver(ThreadSteps, BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, latest first; their states are read one by one as the iteration goes on."""
-        for thread_id, place in run(self._client, self.chosen(config, filter, before, limit)):
-            if found := run(self._client, self.tuple_at(thread_id, place)):
+        for chosen in run(self._client, self.chosen(config, filter, before, limit)):
+            if found := run(self._client, self.loaded(chosen)):
                 yield found
 
     async def alist(
@@ -74,8 +74,8 @@ class TurnlogSaver(ThreadSteps, BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Checkpoints, latest first; their states are read one by one as the iteration goes on."""
-        for thread_id, place in await arun(self._client, self.chosen(config, filter, before, limit)):
-            if found := await arun(self._client, self.tuple_at(thread_id, place)):
+        for chosen in await arun(self._client, self.chosen(config, filter, before, limit)):
+            if found := await arun(self._client, self.loaded(chosen)):
                 yield found
 
     def put(

@@ -36,7 +36,7 @@ from turnlog_client.frameworks.langgraph.items import (
     listed,
     matches,
 )
-from turnlog_client.frameworks.langgraph.records import Cache, body_of, heads, heads_bytes, retracted, stored
+from turnlog_client.frameworks.langgraph.records import Cache, Gone, body_of, heads, heads_bytes, retracted, stored
 from turnlog_client.frameworks.packing import comes_back, size_of
 from turnlog_client.ids import as_id, name_of
 from turnlog_client.steps import Steps, arun, ask, run, settled
@@ -116,7 +116,7 @@ class TurnlogStore(BaseStore):
         if op.refresh_ttl:
             yield from self._refreshed(op.namespace, kept)
         value = yield from self._value(op.namespace, kept)
-        return Item(value=value, **_fields(op.namespace, kept))
+        return None if value is None else Item(value=value, **_fields(op.namespace, kept))
 
     def _search(self, op: SearchOp) -> Steps[list[SearchItem]]:
         if op.query:
@@ -130,7 +130,9 @@ class TurnlogStore(BaseStore):
                 continue
             for kept in (yield from self._shelf(namespace)).living(time.time()):
                 value = yield from self._value(namespace, kept)
-                if all(matches(value.get(key), wanted) for key, wanted in (op.filter or {}).items()):
+                if value is not None and all(
+                    matches(value.get(key), wanted) for key, wanted in (op.filter or {}).items()
+                ):
                     found.append((namespace, kept, value))
         found.sort(key=lambda each: each[1].updated_at, reverse=True)
         page = found[op.offset : op.offset + op.limit]
@@ -171,12 +173,16 @@ class TurnlogStore(BaseStore):
         turns = (yield from ask(call))["turns"]
         return tuple(turns[0]["content"][0]["namespace"]) if turns else ()
 
-    def _value(self, namespace: Namespace, kept: Kept) -> Steps[dict[str, Any]]:
+    def _value(self, namespace: Namespace, kept: Kept) -> Steps[dict[str, Any] | None]:
+        """A value, a copy of its own; None when it was deleted since its key was read."""
         head = kept.record.head
         if "value" in head:
             value: dict[str, Any] = json.loads(json.dumps(head["value"]))
             return value
-        found: dict[str, Any] = json.loads((yield from body_of(_session_of(namespace), kept.record)))
+        try:
+            found: dict[str, Any] = json.loads((yield from body_of(_session_of(namespace), kept.record)))
+        except Gone:
+            return None
         return found
 
     def _refreshed(self, namespace: Namespace, kept: Kept) -> Steps[None]:

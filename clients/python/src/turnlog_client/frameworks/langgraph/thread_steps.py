@@ -2,8 +2,8 @@
 
 import base64
 import json
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -16,15 +16,13 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from turnlog_client import calls
-from turnlog_client.errors import NotFound
 from turnlog_client.frameworks.langgraph.records import (
     Cache,
+    Gone,
     Record,
-    Span,
     body_of,
     heads,
     heads_bytes,
-    retracted,
     stored,
 )
 from turnlog_client.frameworks.langgraph.threads import (
@@ -43,6 +41,14 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
 PREFIX = "langgraph.thread."
+
+
+class Chosen(NamedTuple):
+    """A checkpoint, and its thread as it was when it was found."""
+
+    thread_id: str
+    thread: Thread
+    record: Record
 
 
 class ThreadSteps:
@@ -64,16 +70,21 @@ class ThreadSteps:
         return thread
 
     def tuple_of(self, config: "RunnableConfig") -> Steps[CheckpointTuple | None]:
+        """The checkpoint that `config` names, or its namespace's latest; None when there is none."""
         thread_id, namespace = _named(config)
-        thread = yield from self._thread(thread_id)
-        record = thread.at(namespace, get_checkpoint_id(config))
-        return (yield from self._loaded(thread_id, thread, record)) if record else None
+        while True:
+            thread = yield from self._thread(thread_id)
+            record = thread.at(namespace, get_checkpoint_id(config))
+            found = (yield from self.loaded(Chosen(thread_id, thread, record))) if record else None
+            if found or not record:
+                return found
 
-    def tuple_at(self, thread_id: str, place: Place) -> Steps[CheckpointTuple | None]:
-        """A chosen checkpoint; None when it was hidden meanwhile."""
-        thread = yield from self._thread(thread_id)
-        record = thread.checkpoints.get(place)
-        return (yield from self._loaded(thread_id, thread, record)) if record else None
+    def loaded(self, chosen: "Chosen") -> Steps[CheckpointTuple | None]:
+        """A checkpoint with its state and writes; None when it was hidden since it was chosen."""
+        try:
+            return (yield from self._loaded(*chosen))
+        except Gone:
+            return None
 
     def _loaded(self, thread_id: str, thread: Thread, record: Record) -> Steps[CheckpointTuple]:
         place, parent = place_of(record), parent_of(record)
@@ -109,12 +120,12 @@ class ThreadSteps:
         wanted: dict[str, Any] | None,
         before: "RunnableConfig | None",
         limit: int | None,
-    ) -> Steps[Sequence[tuple[str, Place]]]:
+    ) -> Steps[Sequence["Chosen"]]:
         """Which checkpoints a list has, latest first."""
         named: dict[str, Any] = config["configurable"] if config else {}
         thread_ids = [named["thread_id"]] if config else (yield from self._thread_ids())
         only, end = named.get("checkpoint_id"), get_checkpoint_id(before) if before else None
-        found: list[tuple[str, Place]] = []
+        found: list[Chosen] = []
         for thread_id in thread_ids:
             thread = yield from self._thread(thread_id)
             for (namespace, checkpoint_id), record in thread.checkpoints.items():
@@ -124,8 +135,8 @@ class ThreadSteps:
                     continue
                 if wanted and not _matches(self._metadata(record), wanted):
                     continue
-                found.append((thread_id, (namespace, checkpoint_id)))
-        found.sort(key=lambda chosen: chosen[1][1], reverse=True)
+                found.append(Chosen(thread_id, thread, record))
+        found.sort(key=lambda chosen: str(chosen.record.head["id"]), reverse=True)
         return found if limit is None else found[: max(0, limit)]
 
     def _thread_ids(self) -> Steps[Sequence[str]]:
@@ -143,6 +154,7 @@ class ThreadSteps:
     def checkpoint_stored(
         self, config: "RunnableConfig", checkpoint: Checkpoint, metadata: CheckpointMetadata
     ) -> "Steps[RunnableConfig]":
+        """Store a checkpoint; the config that names it."""
         thread_id, namespace = _named(config)
         place = (namespace, checkpoint["id"])
         about = self.serde.dumps_typed(get_checkpoint_metadata(config, metadata))
@@ -167,6 +179,7 @@ class ThreadSteps:
     def writes_stored(
         self, config: "RunnableConfig", writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> Steps[None]:
+        """Store what a task wrote after a checkpoint."""
         thread_id, namespace = _named(config)
         head = {
             "type": WRITES,
@@ -180,59 +193,6 @@ class ThreadSteps:
         values = [self.serde.dumps_typed(value) for _, value in writes]
         body = json.dumps([[kind, base64.b64encode(data).decode()] for kind, data in values]).encode()
         yield from stored(as_id(thread_id, PREFIX), CHECKPOINT, [(head, body)])
-
-    def thread_hidden(self, thread_id: str) -> Steps[None]:
-        session_id = as_id(thread_id, PREFIX)
-        try:
-            page = yield from ask(calls.read_session(session_id, "turns", limit=1, fresh=True))
-        except NotFound:
-            return
-        yield from retracted(session_id, [(1, page["version"])], "delete_thread")
-
-    def runs_hidden(self, run_ids: Collection[str]) -> Steps[None]:
-        for thread_id in (yield from self._thread_ids()) if run_ids else ():
-            thread = yield from self._thread(thread_id)
-            spans: list[Span] = []
-            for place, record in thread.checkpoints.items():
-                if self._metadata(record).get("run_id") in run_ids:
-                    spans += thread.spans(place)
-            yield from retracted(as_id(thread_id, PREFIX), spans, "delete_for_runs")
-
-    def thread_copied(self, source: str, target: str) -> Steps[None]:
-        thread = yield from self._thread(source)
-        records = [record for place in thread.records.values() for record in place]
-        for record in sorted(records, key=lambda each: each.version):
-            body = yield from body_of(as_id(source, PREFIX), record)
-            yield from stored(as_id(target, PREFIX), CHECKPOINT, [({**record.head, "thread_id": target}, body)])
-
-    def pruned(self, thread_ids: Sequence[str], strategy: str) -> Steps[None]:
-        if strategy not in ("keep_latest", "delete"):
-            raise ValueError(f"strategy {strategy!r}: must be keep_latest or delete")
-        for thread_id in thread_ids:
-            if strategy == "delete":
-                yield from self.thread_hidden(thread_id)
-                continue
-            thread = yield from self._thread(thread_id)
-            kept: set[Place] = set()
-            for namespace in {space for space, _ in thread.checkpoints}:
-                latest = thread.at(namespace, None)
-                kept |= (yield from self._needed(thread_id, thread, latest)) if latest else set()
-            spans = [span for place in thread.records.keys() - kept for span in thread.spans(place)]
-            yield from retracted(as_id(thread_id, PREFIX), spans, "prune")
-
-    def _needed(self, thread_id: str, thread: Thread, record: Record) -> Steps[set[Place]]:
-        """A checkpoint and those before it that its delta channels are made from: back to one that holds each whole."""
-        needed = {place_of(record)}
-        missing = set(self._metadata(record).get("counters_since_delta_snapshot") or ())
-        while missing:
-            missing -= (yield from self._state(thread_id, record))["channel_values"].keys()
-            parent = parent_of(record)
-            before = thread.checkpoints.get(parent) if parent and missing else None
-            if parent is None or before is None:
-                break
-            record = before
-            needed.add(parent)
-        return needed
 
 
 def _names_of(session_id: str) -> Steps[Sequence[str]]:
