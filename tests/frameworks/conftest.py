@@ -1,4 +1,4 @@
-"""One running `turnlog up`, shared by the tests of the client and of the adapters."""
+"""One running system for the tests of the client's pages and of all framework adapters."""
 
 import shutil
 import tempfile
@@ -20,6 +20,12 @@ def system() -> Iterator[System]:
     yield running
     running.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def turnlog_url(system: System) -> str:
+    """The address of the running `turnlog up`."""
+    return system.url
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from system import System, environment, gone
 from turnlog_client import AsyncClient, Client, RetryPolicy, Unavailable
 from turnlog_client.frameworks.openai_agents import TurnlogSession
 
-EXAMPLE = Path(__file__).parents[2] / "clients" / "python" / "examples" / "openai_agents.py"
+EXAMPLE = Path(__file__).parents[2] / "clients" / "python" / "examples" / "with_openai_agents.py"
 TOLD = "My flight to Lisbon is on Friday."
 
 pytestmark = pytest.mark.timeout(300)

@@ -21,7 +21,7 @@ from system import System, environment
 from turnlog_client import AsyncClient, Client, as_id
 from turnlog_client.frameworks.langgraph import TurnlogSaver, records
 
-EXAMPLE = Path(__file__).parents[2] / "clients" / "python" / "examples" / "langgraph_memory.py"
+EXAMPLE = Path(__file__).parents[2] / "clients" / "python" / "examples" / "with_langgraph.py"
 
 
 def config_of(thread_id: str, namespace: str = "") -> Any:

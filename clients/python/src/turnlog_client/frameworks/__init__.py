@@ -1,4 +1,7 @@
-"""Adapters for agent frameworks, one module each; each needs its extra (`pip install 'turnlog[openai-agents]'`).
+"""Adapters: what agent frameworks ask of a store, kept in Turnlog. Each needs its extra (`turnlog[pydantic-ai]`, …)
+and is imported by name; importing `turnlog_client` imports none of them.
 
-Nothing is imported from here, so that the client needs no framework.
+Every adapter maps alike. A turn's `role` and `content` are what a person or another agent reads, so that contexts and
+summaries work on them; the framework's own object stands beside it under `metadata.<framework>` (`items.py`). What an
+adapter decides is written once, as steps that a `Client` or an `AsyncClient` takes (`steps.py`).
 """

@@ -1,8 +1,8 @@
 """A LangGraph graph whose threads and long-term store live in Turnlog: it goes on where it was, after any restart.
 
-    turnlog up                                # in another terminal
-    python langgraph_memory.py begin          # runs until the graph asks a human, and ends
-    python langgraph_memory.py answer yes     # later, from anywhere: the graph goes on with the answer
+    turnlog up                              # in another terminal
+    python with_langgraph.py begin          # runs until the graph asks a human, and ends
+    python with_langgraph.py answer yes     # later, from anywhere: the graph goes on with the answer
 
 It runs offline: the nodes are plain functions; call your model in them. (A file called langgraph.py would hide the
 library from Python.)

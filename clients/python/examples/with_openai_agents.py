@@ -1,8 +1,8 @@
 """An agent of the OpenAI Agents SDK that remembers: over runs, processes and restarts of everything.
 
     turnlog up                                                  # in another terminal
-    python openai_agents.py "My flight to Lisbon is on Friday."
-    python openai_agents.py "When is my flight?"                # later, from anywhere
+    python with_openai_agents.py "My flight to Lisbon is on Friday."
+    python with_openai_agents.py "When is my flight?"           # later, from anywhere
 
 It runs offline: instead of a model there is a script that looks for an answer in what it was given. With
 `Agent(..., model="gpt-…")` the rest stays as it is.
