@@ -40,10 +40,11 @@ def test_a_read_asks_for_what_was_written_until_the_read_model_has_shown_it() ->
     assert asked(written, limit=5) == {"limit": 5}
     written.note(store("s", {}, None), placed(3))
     written.note(store("s", {}, None), [placed(5), placed(4)])
-    assert asked(written, limit=5) == {"limit": 5, "min_version": 5}
+    assert asked(written, limit=5) == {"limit": 5, "min_version": 5, "wait_ms": 250}
+    assert asked(written, wait_ms=9) == {"min_version": 5, "wait_ms": 9}
     written.note(read_session("s"), answered(4))
     written.note(read_session("s"), answered(9, "postgres"))
-    assert asked(written) == {"min_version": 5}
+    assert asked(written)["min_version"] == 5
     written.note(read_session("s"), answered(5))
     assert asked(written) == {}
 
@@ -68,7 +69,7 @@ def test_only_the_sessions_written_to_last_are_remembered() -> None:
     written = Written(sessions_max=2)
     for number, session in enumerate(("a", "b", "s", "c"), 1):
         written.wrote(session, number)
-    assert asked(written) == {"min_version": 3}
+    assert asked(written)["min_version"] == 3
     assert written.applied(read_session("a")).params == {}
     written.forget("s")
     assert asked(written) == {}
@@ -104,7 +105,11 @@ def test_a_log_that_lost_what_was_written_is_said_once_and_then_read_as_it_is() 
         with pytest.raises(Conflict, match="version 2"):
             client.turns("s")
         assert client.turns("s")["version"] == 2
-    assert [dict(request.url.params) for request in transport.asked] == [{}, {"min_version": "9"}, {}]
+    assert [dict(request.url.params) for request in transport.asked] == [
+        {},
+        {"min_version": "9", "wait_ms": "250"},
+        {},
+    ]
 
 
 def test_reads_may_be_left_as_they_are() -> None:

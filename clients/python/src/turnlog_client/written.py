@@ -15,6 +15,9 @@ from turnlog_client.results import Placed
 
 T = TypeVar("T")
 SESSIONS_MAX = 10_000
+WAIT_MS = 250
+"""How long the read model may take to show a write before PostgreSQL answers: a projector that stands still must not
+cost every read of the session the server's two seconds."""
 _RETRACTED = -1
 
 
@@ -31,8 +34,9 @@ class Written:
         version = self._versions.get(call.session_id or "") if call.kind == READ else None
         if version is None or "min_version" in call.params or "fresh" in call.params:
             return call
-        more: dict[str, Any] = {"fresh": True} if version == _RETRACTED else {"min_version": version}
-        return replace(call, params={**call.params, **more})
+        if version == _RETRACTED:
+            return replace(call, params={**call.params, "fresh": True})
+        return replace(call, params={"wait_ms": WAIT_MS, **call.params, "min_version": version})
 
     def note(self, call: Call[Any], answer: Any) -> None:
         """Take in the answer to a call."""
