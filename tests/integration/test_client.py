@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from turnlog_client import ApiError, AsyncClient, Client, RetryPolicy, Unavailable
+from turnlog_client import ApiError, AsyncClient, Client, RateLimited, RetryPolicy, Unavailable
 
 QUICK = RetryPolicy(total_s=5, first_s=0.01, last_s=0.02)
 PLACED = {"turn_id": "t", "log": "main", "position": 3, "version": 2, "recorded_at": "now", "duplicate": False}
@@ -146,6 +147,44 @@ async def test_a_client_of_httpx_may_be_given_and_stays_its_owners(script: Scrip
         assert not http_async.is_closed
     paths = [path for _, path, headers, _ in script.requests if headers["x-mine"] == "1"]
     assert paths == ["/v1/sessions?agent_id=a&limit=1", "/v1/sessions?cursor=more"]
+
+
+def limited(seconds: int) -> Step:
+    return reply(429, {"error": {"code": "rate_limited", "message": "too many calls"}}, retry_after=str(seconds))
+
+
+def test_a_limit_is_waited_for_within_the_deadline(script: Script) -> None:
+    script.steps = [limited(1), reply(200, {"turns": []})]
+    began = time.monotonic()
+    with Client(script.url, retry=QUICK) as client:
+        client.turns("s")
+    assert 1.0 <= time.monotonic() - began < 4.0
+    script.steps = [limited(60)]
+    with Client(script.url, retry=QUICK) as client, pytest.raises(RateLimited) as refused:
+        client.turns("s")
+    assert refused.value.retry_after_s == 60
+    assert len(script.requests) == 3
+
+
+def test_no_attempt_outlasts_the_deadline(script: Script) -> None:
+    asked = threading.Event()
+    script.steps = [lambda handler: asked.wait(20) and None]
+    began = time.monotonic()
+    policy = RetryPolicy(total_s=0.4, first_s=0.01, last_s=0.02)
+    with Client(script.url, retry=policy, timeout_s=15) as client, pytest.raises(Unavailable) as away:
+        client.store("s", "user", "hello")
+    asked.set()
+    assert time.monotonic() - began < 5
+    assert away.value.outcome_unknown
+
+
+def test_a_read_after_a_load_asks_for_what_was_loaded(script: Script) -> None:
+    stored = [{"status": "stored", "turn_id": "a", "position": n, "version": n} for n in (4, 5)]
+    script.steps = [reply(200, b"\n".join(json.dumps(x).encode() for x in stored)), reply(200, {"turns": []})]
+    with Client(script.url, retry=QUICK) as client:
+        list(client.load([{"session_id": "s", "role": "user", "content": "x"}] * 2))
+        client.turns("s")
+    assert "min_version=5" in script.requests[1][1]
 
 
 def test_a_load_sends_only_the_failed_lines_again(script: Script) -> None:

@@ -231,3 +231,14 @@ def test_a_storm_of_requests_fills_the_list_until_they_are_done() -> None:
     assert story.list.full
     story.finish(story.take())
     assert not story.list.full
+
+
+def test_sessions_of_program_state_are_left_alone_until_somebody_asks() -> None:
+    story = Story(WatchSettings(left_alone=("langgraph.",)))
+    story.turns("langgraph.thread.a", 30)
+    story.retract("langgraph.thread.a")
+    story.wait(1_000)
+    assert story.list.take() is None
+    assert story.safe == story.position
+    story.request("langgraph.thread.a", "k")
+    assert story.take().reason is Reason.REQUESTED

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from turnlog_client.errors import ApiError, Unavailable
+from turnlog_client.errors import RateLimited, Unavailable, api_error
 from turnlog_client.ids import new_turn_id
 from turnlog_client.results import Placed
 from turnlog_client.turns import with_turn_id
@@ -18,12 +18,16 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ENDED = ("done", "failed", "skipped")
 """States in which a task stays."""
-_PASSING = (429, 502, 503, 504)
+READ, STORE, RETRACT = "read", "store", "retract"
+"""What a call does to its session."""
+_PASSING = (408, 429, 502, 503, 504, 507)
+_UNKNOWN = (502, 504)
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request, safe to repeat, and the reader of its answer."""
+    """One request, safe to repeat, and the reader of its answer. `kind` is what it does to the session `session_id`;
+    both are empty where it is no session's."""
 
     method: str
     path: str
@@ -31,6 +35,8 @@ class Call(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    session_id: str | None = None
+    kind: str = ""
 
 
 def encode(value: object) -> bytes:
@@ -52,7 +58,8 @@ def store(session_id: str, turn: Mapping[str, Any], if_version: int | None) -> C
     """Store one turn."""
     headers = {"content-type": JSON, **_expected(if_version)}
     body = encode(with_turn_id(turn))
-    return Call("POST", session_path(session_id, "turns"), lambda r: Placed.of(r.json()), headers=headers, body=body)
+    path = session_path(session_id, "turns")
+    return Call("POST", path, lambda r: Placed.of(r.json()), {}, headers, body, session_id, STORE)
 
 
 def store_many(session_id: str, turns: Sequence[Mapping[str, Any]], if_version: int | None) -> "Call[list[Placed]]":
@@ -63,7 +70,7 @@ def store_many(session_id: str, turns: Sequence[Mapping[str, Any]], if_version: 
     def read(response: httpx.Response) -> list[Placed]:
         return [Placed.of(item) for item in response.json()["turns"]]
 
-    return Call("POST", session_path(session_id, "turns"), read, headers=headers, body=body)
+    return Call("POST", session_path(session_id, "turns"), read, {}, headers, body, session_id, STORE)
 
 
 def load_chunk(body: bytes) -> "Call[list[dict[str, Any]]]":
@@ -75,11 +82,15 @@ def load_chunk(body: bytes) -> "Call[list[dict[str, Any]]]":
     return Call("POST", "/v1/turns", read, headers={"content-type": NDJSON}, body=body)
 
 
-def retract(session_id: str, from_version: int, to_version: int, reason: str | None) -> Call[dict[str, Any]]:
-    """Hide turns from every read model."""
+def retract(
+    session_id: str, from_version: int, to_version: int, reason: str | None = None, key: str | None = None
+) -> Call[dict[str, Any]]:
+    """Hide turns from every read model. Under one `key` a session has one retraction: the same again answers
+    `duplicate`, another is refused (409)."""
     params = _given(from_version=from_version, to_version=to_version, reason=reason)
     path = session_path(session_id, "turns")
-    return Call("DELETE", path, _fields, params, {"idempotency-key": new_turn_id()})
+    headers = {"idempotency-key": key or new_turn_id()}
+    return Call("DELETE", path, _fields, params, headers, None, session_id, RETRACT)
 
 
 def compress(session_id: str) -> Call[dict[str, Any]]:
@@ -92,18 +103,34 @@ def read(path: str, **params: object) -> Call[dict[str, Any]]:
     return Call("GET", path, _fields, _given(**params))
 
 
+def read_session(session_id: str, *what: str, **params: object) -> Call[dict[str, Any]]:
+    """A read of a session that may ask for a version at least."""
+    path = session_path(session_id, *what)
+    return Call("GET", path, _fields, _given(**params), session_id=session_id, kind=READ)
+
+
+def sessions(cursor: str | None = None, limit: int | None = 1_000, **filters: str | None) -> Call[dict[str, Any]]:
+    """One page of sessions, newest first."""
+    return read("/v1/sessions", limit=limit, cursor=cursor, **filters)
+
+
 def checked(response: httpx.Response) -> httpx.Response:
     """The response if it is a success. Raises `Unavailable` for a failure that may pass, else `ApiError`."""
     if response.is_success:
         return response
     code, message, param = _problem(response)
+    request_id = response.headers.get("request-id")
     if response.status_code in _PASSING:
-        raise Unavailable(
+        failure = RateLimited if response.status_code == 429 else Unavailable
+        raise failure(
             f"{message} ({response.status_code} {code})",
-            outcome_unknown=response.status_code in (502, 504),
+            outcome_unknown=response.status_code in _UNKNOWN,
             retry_after_s=_retry_after_s(response.headers.get("retry-after")),
+            status=response.status_code,
+            code=code,
+            request_id=request_id,
         )
-    raise ApiError(response.status_code, code, message, param)
+    raise api_error(response.status_code, code, message, param, request_id)
 
 
 def unreachable(error: httpx.HTTPError, base_url: str) -> Unavailable:

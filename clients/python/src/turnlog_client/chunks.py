@@ -16,10 +16,11 @@ Line = Mapping[str, Any] | bytes
 
 @dataclass(frozen=True)
 class NumberedLine:
-    """One line of NDJSON without its line feed, and its number in the load, from 1."""
+    """One line of NDJSON without its line feed, its number in the load, from 1, and its session where it is known."""
 
     number: int
     data: bytes
+    session_id: str | None = None
 
 
 def chunks(lines: Iterable[Line]) -> Iterator[list[NumberedLine]]:
@@ -34,7 +35,7 @@ def chunks(lines: Iterable[Line]) -> Iterator[list[NumberedLine]]:
         if chunk and (len(chunk) == CHUNK_LINES or size + len(data) + 1 > CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
-        chunk.append(NumberedLine(number, data))
+        chunk.append(NumberedLine(number, data, None if isinstance(line, bytes) else line.get("session_id")))
         size += len(data) + 1
     if chunk:
         yield chunk
@@ -44,6 +45,7 @@ class ChunkLoad:
     """One chunk on its way: what is still to be sent, and the results so far."""
 
     def __init__(self, lines: Sequence[NumberedLine]) -> None:
+        self._lines = lines
         self._pending = list(lines)
         self._results: dict[int, LineResult] = {}
 
@@ -56,6 +58,15 @@ class ChunkLoad:
     def results(self) -> list[LineResult]:
         """The results there are, in order of lines."""
         return [self._results[number] for number in sorted(self._results)]
+
+    def written(self) -> dict[str, int]:
+        """The last version stored of each session that is known by name."""
+        found: dict[str, int] = {}
+        for line in self._lines:
+            version = self._results[line.number].version if line.number in self._results else None
+            if line.session_id is not None and version is not None:
+                found[line.session_id] = max(version, found.get(line.session_id, 0))
+        return found
 
     def body(self) -> bytes:
         """The lines without a result, as a request body."""

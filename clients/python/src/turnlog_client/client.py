@@ -1,5 +1,6 @@
 """The synchronous client."""
 
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -10,12 +11,13 @@ import httpx
 from turnlog_client import calls
 from turnlog_client.calls import ENDED, Call
 from turnlog_client.chunks import ChunkLoad, Line, chunks
-from turnlog_client.errors import TurnlogError, Unavailable
+from turnlog_client.errors import ApiError, TurnlogError, Unavailable
 from turnlog_client.results import LineResult, Placed
 from turnlog_client.retry import Attempts, RetryPolicy
 from turnlog_client.sse import SseParser, StreamEvent
-from turnlog_client.transport import DEFAULT_URL, STREAM_TIMEOUT, options
+from turnlog_client.transport import STREAM_TIMEOUT, address, options, timeout_of
 from turnlog_client.turns import turn
+from turnlog_client.written import Written
 
 T = TypeVar("T")
 
@@ -24,26 +26,31 @@ class Client:
     """Turnlog over HTTP. Thread-safe; close it, or use it as a context manager.
 
     Every method raises `ApiError` for what the server refuses, and `Unavailable` after `retry.total_s` seconds of
-    failures that may pass. Reads return the API's JSON objects.
+    failures that may pass. Reads return the API's JSON objects, and show what this client wrote before.
     """
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        url: str | None = None,
         *,
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout_s: float = 15.0,
+        read_your_writes: bool = True,
+        verify: ssl.SSLContext | bool = True,
+        transport: httpx.BaseTransport | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        """`api_key` is an API key or an access token; none is needed where the server asks for none.
-
-        `http` is a client of httpx with a base URL to send through instead of one of our own: it decides on headers,
-        time-outs and connections, and it is yours to close.
+        """`url` falls back to TURNLOG_URL and then to this machine's port 8080, `api_key` (an API key or an access
+        token) to TURNLOG_API_KEY. `timeout_s` bounds each attempt, `retry` all of them together. `verify` and
+        `transport` are httpx's. Without `read_your_writes` reads may be a moment older than this client's writes.
+        `http` is a client of httpx with a base URL to send through instead of one of our own: it decides on headers
+        and connections, and it is yours to close.
         """
-        self.url = url.rstrip("/")
-        self._retry = retry
-        self._http = http or httpx.Client(**options(self.url, timeout_s, api_key))
+        self.url = address(url)
+        self._retry, self._timeout_s = retry, timeout_s
+        self._written = Written() if read_your_writes else Written(0)
+        self._http = http or httpx.Client(**options(self.url, timeout_s, api_key, verify=verify, transport=transport))
         self._owns_http = http is None
 
     def close(self) -> None:
@@ -67,14 +74,14 @@ class Client:
         **fields: Any,
     ) -> Placed:
         """Store one turn; `fields` are those of `turn()`. With `if_version` only if the session is at that version
-        (`ApiError` 412 otherwise)."""
-        return self._send(calls.store(session_id, turn(role, content, **fields), if_version))
+        (`Conflict` otherwise)."""
+        return self.send(calls.store(session_id, turn(role, content, **fields), if_version))
 
     def store_many(
         self, session_id: str, turns: Sequence[Mapping[str, Any]], *, if_version: int | None = None
     ) -> list[Placed]:
         """Store up to 1,000 turns of a session, all or nothing, in order."""
-        return self._send(calls.store_many(session_id, turns, if_version))
+        return self.send(calls.store_many(session_id, turns, if_version))
 
     def load(self, lines: Iterable[Line]) -> Iterator[LineResult]:
         """Store any number of turns of any sessions, each an object with its `session_id`; one result a line, in order.
@@ -84,22 +91,33 @@ class Client:
         for chunk in chunks(lines):
             load, attempts = ChunkLoad(chunk), Attempts(self._retry, time.monotonic)
             while not load.done:
-                answers = self._send(calls.load_chunk(load.body()))
+                answers = self.send(calls.load_chunk(load.body()))
                 failure = load.take(answers)
                 if failure is not None:
                     time.sleep(attempts.pause_s(failure))
+            for session_id, version in load.written().items():
+                self._written.wrote(session_id, version)
             yield from load.results
 
-    def retract(self, session_id: str, from_version: int, to_version: int, reason: str | None = None) -> dict[str, Any]:
-        """Hide turns from every read; the history keeps them."""
-        return self._send(calls.retract(session_id, from_version, to_version, reason))
+    def retract(
+        self,
+        session_id: str,
+        from_version: int,
+        to_version: int,
+        reason: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """Hide turns from every read; the history keeps them. A session has one retraction under an
+        `idempotency_key`: the same again answers `duplicate`, another raises `Conflict`."""
+        return self.send(calls.retract(session_id, from_version, to_version, reason, idempotency_key))
 
     def compress(self, session_id: str, *, wait: bool = False, wait_s: float = 60.0) -> dict[str, Any]:
         """Ask for a summary up to now. The task's id; with `wait` the ended task.
 
         Raises `Unavailable` when it has not ended after `wait_s`.
         """
-        asked = self._send(calls.compress(session_id))
+        asked = self.send(calls.compress(session_id))
         deadline, pause_s = time.monotonic() + wait_s, 0.02
         while wait:
             task = self.task(asked["task_id"])
@@ -113,15 +131,24 @@ class Client:
 
     def task(self, task_id: str) -> dict[str, Any]:
         """The state of a compression task."""
-        return self._send(calls.read(f"/v1/tasks/{task_id}"))
+        return self.send(calls.read(f"/v1/tasks/{task_id}"))
 
     def turns(self, session_id: str, **params: Any) -> dict[str, Any]:
-        """Recent turns, oldest first: `limit`, `before_version`, `after_version`, `agent_id`, `min_version`."""
-        return self._send(calls.read(calls.session_path(session_id, "turns"), **params))
+        """Recent turns, oldest first: `limit`, `before_version`, `after_version`, `agent_id`, `min_version`, `wait_ms`,
+        `fresh` (nothing that anybody wrote is missing: from PostgreSQL)."""
+        return self.send(calls.read_session(session_id, "turns", **params))
+
+    def history(self, session_id: str, *, after_version: int = 0, page_turns: int = 200) -> Iterator[dict[str, Any]]:
+        """All visible turns after a version, oldest first, page by page, up to where the session ends now."""
+        while True:
+            page = self.turns(session_id, after_version=after_version, limit=page_turns, fresh=True)
+            yield from page["turns"]
+            if not page["turns"] or (after_version := page["turns"][-1]["version"]) >= page["version"]:
+                return
 
     def session(self, session_id: str) -> dict[str, Any]:
         """The head of a session."""
-        return self._send(calls.read(calls.session_path(session_id)))
+        return self.send(calls.read(calls.session_path(session_id)))
 
     def sessions(self, *, agent_id: str | None = None, user_id: str | None = None) -> Iterator[dict[str, Any]]:
         """All sessions, newest first, page by page."""
@@ -142,11 +169,11 @@ class Client:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         """One page of sessions, newest first: `sessions`, and `next_cursor` for the page after, None for the last."""
-        return self._send(calls.read("/v1/sessions", agent_id=agent_id, user_id=user_id, limit=limit, cursor=cursor))
+        return self.send(calls.sessions(cursor, agent_id=agent_id, user_id=user_id, limit=limit))
 
-    def summary(self, session_id: str, *, max_tokens: int | None = None) -> dict[str, Any]:
-        """The rolling summary with its lineage."""
-        return self._send(calls.read(calls.session_path(session_id, "summary"), max_tokens=max_tokens))
+    def summary(self, session_id: str, *, max_tokens: int | None = None, **params: Any) -> dict[str, Any]:
+        """The rolling summary with its lineage; `params` are `min_version`, `wait_ms` and `fresh`."""
+        return self.send(calls.read_session(session_id, "summary", max_tokens=max_tokens, **params))
 
     def context(
         self,
@@ -155,20 +182,21 @@ class Client:
         max_tokens: int | None = None,
         format: str = "openai",
         min_version: int | None = None,
+        fresh: bool | None = None,
     ) -> dict[str, Any]:
         """What to put in a prompt, within `max_tokens`; `format` is openai, anthropic or text."""
-        path = calls.session_path(session_id, "context")
-        return self._send(calls.read(path, max_tokens=max_tokens, format=format, min_version=min_version))
+        params = {"max_tokens": max_tokens, "format": format, "min_version": min_version, "fresh": fresh}
+        return self.send(calls.read_session(session_id, "context", **params))
 
     def log(self, log: str = "main") -> dict[str, Any]:
         """The head of a log."""
-        return self._send(calls.read(f"/v1/logs/{log}"))
+        return self.send(calls.read(f"/v1/logs/{log}"))
 
     def log_events(self, log: str = "main", *, after: int = 0) -> Iterator[dict[str, Any]]:
         """The whole history after a position, in order, up to where it ends now."""
         position: int | None = after
         while position is not None:
-            page = self._send(calls.read(f"/v1/logs/{log}/events", after=position, limit=1_000))
+            page = self.send(calls.read(f"/v1/logs/{log}/events", after=position, limit=1_000))
             yield from page["events"]
             position = page["next_after"]
 
@@ -203,20 +231,28 @@ class Client:
         except httpx.HTTPError as error:
             raise calls.unreachable(error, self.url) from error
 
-    def _send(self, call: Call[T]) -> T:
-        attempts = Attempts(self._retry, time.monotonic)
+    def send(self, call: Call[T]) -> T:
+        """Send a call of the module `calls`, again until the deadline while it fails for a cause that may pass."""
+        attempts, sent = Attempts(self._retry, time.monotonic), self._written.applied(call)
         while True:
             try:
-                return call.read(calls.checked(self._once(call)))
+                answer = call.read(calls.checked(self._once(sent, attempts.left_s)))
+                self._written.note(call, answer)
+                return answer
             except Unavailable as failure:
                 time.sleep(attempts.pause_s(failure))
+            except ApiError as error:
+                if sent is not call and error.status in (404, 409):
+                    self._written.forget(call.session_id)
+                raise
             except (ValueError, LookupError) as error:
                 raise TurnlogError(f"{self.url} answered something else than Turnlog's JSON: is it Turnlog?") from error
 
-    def _once(self, call: Call[T]) -> httpx.Response:
+    def _once(self, call: Call[T], left_s: float) -> httpx.Response:
+        timeout = timeout_of(max(0.05, min(self._timeout_s, left_s)))
         try:
             return self._http.request(
-                call.method, call.path, params=call.params, headers=call.headers, content=call.body
+                call.method, call.path, params=call.params, headers=call.headers, content=call.body, timeout=timeout
             )
         except httpx.HTTPError as error:
             raise calls.unreachable(error, self.url) from error

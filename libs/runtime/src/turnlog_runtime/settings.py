@@ -147,6 +147,9 @@ class CompressorSettings(SharedSettings):
     """How far the compressor's process gives way to others on the same machine (the scheduler's nice value)."""
     compress_workers: int = Field(default=2, ge=1, le=64)
     compress_pending_sessions: int = Field(default=10_000, ge=1)
+    compress_not: str = "langgraph."
+    """Beginnings of session ids, by comma, that are compressed only when somebody asks for it: what they hold is a
+    program's state, nothing that was said, and a summary of it would cost a model's call each 40 turns."""
 
 
 class McpSettings(SharedSettings):

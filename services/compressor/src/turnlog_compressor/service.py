@@ -129,7 +129,10 @@ def limits_of(settings: CompressorSettings) -> CompressorLimits:
     plan = PlanSettings(policy, runs, settings.rollup_fan_in, gap_versions=settings.compress_turns)
     return CompressorLimits(
         job=JobSettings(plan, page_turns=max(100, 2 * settings.compress_turns + runs.turns_min)),
-        watch=WatchSettings(waiting_max=settings.compress_pending_sessions),
+        watch=WatchSettings(
+            waiting_max=settings.compress_pending_sessions,
+            left_alone=tuple(filter(None, settings.compress_not.split(","))),
+        ),
         workers=settings.compress_workers,
         drain_s=settings.shutdown_s,
     )

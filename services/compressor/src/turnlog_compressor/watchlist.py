@@ -27,11 +27,13 @@ Key = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     """Bounds of memory. Above `waiting_max` sessions the one silent for longest is compressed early; at `due_max`
-    orders and requests the follower pauses; `remembered_max` sessions keep what is known of their cover."""
+    orders and requests the follower pauses; `remembered_max` sessions keep what is known of their cover. Sessions whose
+    id begins with one of `left_alone` are compressed only when somebody asks for it."""
 
     waiting_max: int = 20_000
     due_max: int = 1_000
     remembered_max: int = 100_000
+    left_alone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Watchlist:
     def note(self, event: Event, now_s: float) -> None:
         """Take in the next event of the log."""
         if event.type not in (ev.TURN_STORED, ev.TURNS_RETRACTED, ev.COMPRESSION_REQUESTED):
+            return
+        if event.type != ev.COMPRESSION_REQUESTED and event.session_id.startswith(self._settings.left_alone):
             return
         key = (event.tenant, event.session_id)
         watch = self._watches.get(key) or self._new(key)

@@ -38,3 +38,17 @@ class Frame:
     def hides(self, version: int) -> bool:
         """Whether the turn was retracted."""
         return any(start <= version <= end for start, end in self.hidden)
+
+    def after_hidden(self, version: int) -> int:
+        """The last of the retracted versions that follow `version` without a gap; `version` itself where none does."""
+        for start, end in sorted(self.hidden):
+            if start <= version + 1 <= end:
+                version = end
+        return version
+
+    def before_hidden(self, version: int) -> int:
+        """The first of the retracted versions right before `version`, without a gap; `version` where none is."""
+        for start, end in sorted(self.hidden, key=lambda span: span[1], reverse=True):
+            if start <= version - 1 <= end:
+                version = start
+        return version

@@ -27,6 +27,13 @@ WaitMs = Annotated[
         description="How long to wait for the read model to reach `min_version` before PostgreSQL answers.",
     ),
 ]
+Fresh = Annotated[
+    bool,
+    Field(
+        description="Answer from PostgreSQL, whatever the read model has: nothing that was acknowledged to anybody "
+        "before this call is missing, neither turns nor retractions. 503 while PostgreSQL is away."
+    ),
+]
 IdFilter = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
@@ -58,6 +65,7 @@ class TurnsParams(_Params):
     agent_id: IdFilter = Field(None, description="Only turns of this agent.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
+    fresh: Fresh = False
 
 
 class SummaryParams(_Params):
@@ -68,6 +76,7 @@ class SummaryParams(_Params):
     )
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
+    fresh: Fresh = False
 
 
 class ContextParams(_Params):
@@ -79,6 +88,7 @@ class ContextParams(_Params):
     format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
+    fresh: Fresh = False
 
 
 class StreamParams(_Params):

@@ -25,10 +25,12 @@ CONTEXT_PAGE_TURNS = 50
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """A client has seen `version` (0: nothing) and gives the read model `wait_ms` to get there."""
+    """A client has seen `version` (0: nothing) and gives the read model `wait_ms` to get there. `fresh`: PostgreSQL
+    shall answer, so that nothing acknowledged to any client is missing."""
 
     version: int = 0
     wait_ms: int = 0
+    fresh: bool = False
 
 
 ANY = AtLeast()
@@ -158,6 +160,8 @@ class Reading:
         While Redis is waited for, PostgreSQL is asked whether the version exists at all: that must not wait for a
         PostgreSQL that is away, and what Redis has by then is answered.
         """
+        if at_least.fresh:
+            return None
         view = await read()
         if view is None or view.version >= at_least.version:
             return view

@@ -82,7 +82,7 @@ def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
         session = checked_session_id(session_id)
         agent_id = checked_id(query.agent_id, "agent_id") if query.agent_id is not None else None
         span = Span(query.limit, query.after_version, query.before_version, agent_id)
-        at_least = AtLeast(query.min_version, query.wait_ms)
+        at_least = AtLeast(query.min_version, query.wait_ms, query.fresh)
         return responded(request, await turns_of(deps, tenant_of(request.scope), session, span, at_least))
 
 
@@ -99,7 +99,7 @@ def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
         """Text that covers turns 1 to `covered_to`, the turns it was taken from, and each stored summary
         behind it with model, prompt version, range and time. A session without one has an empty text."""
         session = checked_session_id(session_id)
-        at_least = AtLeast(query.min_version, query.wait_ms)
+        at_least = AtLeast(query.min_version, query.wait_ms, query.fresh)
         answer = await summary_of(deps, tenant_of(request.scope), session, query.max_tokens, at_least)
         return responded(request, answer)
 
@@ -122,7 +122,7 @@ def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
             checked_session_id(session_id),
             max_tokens=query.max_tokens,
             form=query.format,
-            at_least=AtLeast(query.min_version, query.wait_ms),
+            at_least=AtLeast(query.min_version, query.wait_ms, query.fresh),
             if_none_match=if_none_match,
         )
         return responded(request, answer)

@@ -58,6 +58,7 @@ class StoredReads:
         found: list[Turn] = []
         for _ in range(self._limits.pages_max):
             asked = max(limit - len(found), min(limit, self._limits.page_turns))
+            before = frame.before_hidden(before)
             events = await self._store.turns(
                 tenant, session_id, limit=asked, after_version=after, before_version=before, agent_id=agent_id
             )
@@ -83,6 +84,7 @@ class StoredReads:
         found: list[Turn] = []
         for _ in range(self._limits.pages_max):
             asked = max(limit - len(found), min(limit, self._limits.page_turns))
+            after = frame.after_hidden(after)
             events = await self._store.turns(
                 tenant,
                 session_id,
