@@ -303,6 +303,16 @@ async def test_what_is_open_needs_no_credential(scene: Scene) -> None:
     assert (await scene.http.post("/.well-known/oauth-protected-resource")).status_code == 405
 
 
+async def test_the_openapi_document_says_that_every_call_shows_a_credential(scene: Scene) -> None:
+    document = (await scene.http.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"]["credential"]["scheme"] == "bearer"
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    assert len(operations) == 16
+    for operation in operations:
+        assert operation["security"] == [{"credential": []}]
+        assert {"401", "403"} <= operation["responses"].keys()
+
+
 async def test_a_method_that_a_route_has_not_is_405_and_reveals_nothing_without_a_credential(scene: Scene) -> None:
     for method in ("OPTIONS", "PUT", "PATCH", "HEAD"):
         refused_or_empty = await scene.http.request(method, "/v1/sessions")

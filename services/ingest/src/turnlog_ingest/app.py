@@ -21,6 +21,7 @@ from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send, read_body, respond
 from turnlog_runtime.deadlines import Deadlines
+from turnlog_runtime.described import asks_for_credential
 from turnlog_runtime.principal import Gate, open_gate, tenant_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
@@ -128,6 +129,7 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     app.delete(f"{path}/turns", **openapi.RETRACT)(retract)
     app.post(f"{path}/compress", **openapi.COMPRESS)(compress)
     app.post("/tools/store_memory", **openapi.STORE_MEMORY)(store_memory)
+    app.openapi = lambda: asks_for_credential(FastAPI.openapi(app))  # type: ignore[method-assign]
     return app
 
 

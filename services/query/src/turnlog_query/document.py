@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from turnlog_runtime.described import asks_for_credential
+
 
 def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     """The document of `api`, which includes `routers` (without prefixes). Made once, then the same object."""
@@ -16,6 +18,7 @@ def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             for route in router.routes:
                 if isinstance(route, APIRoute):
                     _restore_examples(document["paths"][route.path], route)
+        asks_for_credential(document)
     return FastAPI.openapi(api)
 
 
