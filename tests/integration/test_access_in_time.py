@@ -44,6 +44,14 @@ async def status(http: httpx.AsyncClient, credential: object) -> int:
     return (await http.get(PATH, headers=bearer(credential))).status_code  # type: ignore[arg-type]
 
 
+async def until_let_in(http: httpx.AsyncClient, credential: object) -> None:
+    """Wait until the credential is taken; it must not be refused meanwhile, only be unknown."""
+    async with asyncio.timeout(15):
+        while (answered := await status(http, credential)) != 200:
+            assert answered == 503
+            await asyncio.sleep(0.05)
+
+
 async def test_a_revoked_key_is_refused_on_every_replica_within_five_seconds(
     servers: RealServers, log_name: str, tenant: str
 ) -> None:
@@ -77,6 +85,8 @@ async def test_a_live_stream_ends_with_its_key_before_anything_more_is_sent(
         assert (await http.post("/v1/sessions/s/turns", json=turn, headers=bearer(writing))).status_code == 201
 
     async with api(servers, log_name, keyring=quick) as http:
+        for key in (watching, writing):
+            await until_let_in(http, key)
         await write("before")
         async with http.stream("GET", "/v1/sessions/s/events", headers=bearer(watching)) as stream:
             parts = stream.aiter_text()
@@ -107,11 +117,9 @@ async def test_known_keys_go_on_while_postgresql_cannot_be_reached_and_unknown_o
 ) -> None:
     proxy, dsn = database_proxy
     known, unknown = [await new_key(servers.owner_dsn, tenant) for _ in range(2)]
-    quick = KeyringSettings(trust_s=0.4, look_s=0.1, question_s=0.15)
+    quick = KeyringSettings(trust_s=0.7, look_s=0.1, question_s=0.3)
     async with api(servers, log_name, keyring=quick, dsn=dsn) as http:
-        session = {"role": "user", "content": "before"}
-        written = await http.post("/v1/sessions/s/turns", json=session, headers=bearer(known))
-        assert written.status_code == 201
+        await until_let_in(http, known)
         for hang in (proxy.blackhole, proxy.refuse):
             hang()
             until = time.monotonic() + 1.0  # well beyond what is trusted without an answer
@@ -122,9 +130,7 @@ async def test_known_keys_go_on_while_postgresql_cannot_be_reached_and_unknown_o
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert answer.json()["error"]["code"] == "credential_unchecked"
             proxy.pass_on()
-            async with asyncio.timeout(15):
-                while await status(http, unknown) != 200:
-                    await asyncio.sleep(0.05)
+            await until_let_in(http, unknown)
             unknown = await new_key(servers.owner_dsn, tenant)
 
 
