@@ -16,7 +16,7 @@ from turnlog_compressor.policy import PolicySettings, Reason
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.source import SourceTurn
 from turnlog_compressor.summariser import Summariser, Summary
-from turnlog_compressor.watchlist import Order, Task
+from turnlog_compressor.orders import Order, Task
 from turnlog_events import event as ev
 from turnlog_events.compose import Line, Node
 from turnlog_events.event import Event, NewEvent, rfc3339

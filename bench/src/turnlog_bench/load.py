@@ -133,13 +133,15 @@ def requests_of(order: Order) -> Iterator[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
         count = int(MOST_MANY_PER_S * span_s) + order.concurrency
-        return iter(material.many_posts(order.prefix, order.place, order.sessions, count, order.turns))
+        return iter(material.many_posts(order.prefix, order.place, order.sessions, count, order.turns, order.headers))
     if order.kind == "same":
         return _for_ever(material.single_posts(order.prefix, order.place, order.sessions, 1_000))
     if order.kind == "single":
         per_s = order.per_s * 1.1 or MOST_SINGLE_PER_S
         return iter(
-            material.single_posts(order.prefix, order.place, order.sessions, int(per_s * span_s) + order.concurrency)
+            material.single_posts(
+                order.prefix, order.place, order.sessions, int(per_s * span_s) + order.concurrency, order.headers
+            )
         )
     if order.kind == "read":
         return _for_ever(material.reads(order.place, order.sessions, order.limit))

@@ -11,7 +11,8 @@ Kind = Literal["single", "same", "many", "read", "empty"]
 class Order:
     """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
     at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions.
-    `single` sends every turn once, `same` sends the same thousand again and again."""
+    `single` sends every turn once, `same` sends the same thousand again and again. `headers` are added to each request
+    that stores turns, as they stand on the wire."""
 
     kind: Kind
     port: int
@@ -24,6 +25,7 @@ class Order:
     per_s: float = 0.0
     turns: int = 1
     limit: int = 20
+    headers: str = ""
 
     def line(self) -> bytes:
         """As one line."""

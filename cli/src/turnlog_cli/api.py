@@ -13,11 +13,14 @@ from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_limits import limits_gate
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.principal import in_turn
 from turnlog_runtime.settings import IngestSettings, QuerySettings, SettingsError, load, required_url
+from turnlog_runtime.tenants import tenant_header_gate
 
 
 def main() -> None:
@@ -41,8 +44,10 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
             stack.push_async_callback(redis.aclose)
-            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop))
-            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop))
+            limits = await stack.enter_async_context(limits_gate(writing))
+            gate = in_turn(tenant_header_gate(writing.tenant_header), limits)
+            writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop, gate))
+            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
                 "nats": Check(buses[0].client, needed=False),

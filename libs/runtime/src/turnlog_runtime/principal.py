@@ -63,3 +63,14 @@ Gate = Callable[[Any], Any]
 def open_gate(app: Any) -> Any:
     """Everybody is let in as `ANYBODY`."""
     return app
+
+
+def in_turn(*gates: Gate) -> Gate:
+    """Several gates as one; a request meets the first one first."""
+
+    def gate(app: Any) -> Any:
+        for inner in reversed(gates):
+            app = inner(app)
+        return app
+
+    return gate

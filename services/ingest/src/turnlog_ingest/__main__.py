@@ -6,10 +6,13 @@ import sys
 from turnlog_bus import Bus
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_limits import limits_gate
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.principal import in_turn
 from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
+from turnlog_runtime.tenants import tenant_header_gate
 
 
 def main() -> None:
@@ -26,7 +29,10 @@ def main() -> None:
         store = await Store.open(database_url, store_settings(settings))
         bus = Bus(nats_url, bus_settings(settings))
         try:
-            async with ingest(store, bus, settings, stop) as app:
+            gate = tenant_header_gate(settings.tenant_header)
+            async with limits_gate(settings) as limits, ingest(
+                store, bus, settings, stop, in_turn(gate, limits)
+            ) as app:
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
                 health = Health(app, checks, stop)
                 async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
