@@ -36,6 +36,7 @@ async def url(servers: RealServers, tmp_path_factory: pytest.TempPathFactory) ->
         "TURNLOG_LIMIT_KEY_REQUESTS_PER_MINUTE": str(REQUESTS),
         "TURNLOG_LIMIT_TENANT_TURNS_PER_MINUTE": str(TURNS),
         "TURNLOG_LIMIT_TENANT_COMPRESSIONS_PER_HOUR": str(COMPRESSIONS),
+        "TURNLOG_LIMIT_REDIS_DEADLINE_S": "1",
     }
     replica = await Replica("turnlog_ingest", environment, folder / "ingest.log").start()
     yield replica.url

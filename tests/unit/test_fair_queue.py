@@ -84,7 +84,7 @@ async def test_it_counts_as_shared_only_while_several_tenants_write() -> None:
     assert not queue.shared(1.2)
     queue.push(waiting("b"), 1.3)
     assert queue.shared(1.4)
-    assert not queue.shared(1.3 + SHARED_S)
+    assert not queue.shared(1.31 + SHARED_S)
 
 
 async def test_late_requests_leave_every_line_and_the_count() -> None:
@@ -99,7 +99,9 @@ async def test_late_requests_leave_every_line_and_the_count() -> None:
 
 Push = tuple[str, int, str | None]
 PUSHES = st.lists(
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 30), st.sampled_from([None, None, "k", "l"])), max_size=8),
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 30), st.sampled_from([None, None, "k", "l"])), max_size=8
+    ),
     max_size=12,
 )
 

@@ -58,8 +58,6 @@ async def _slice(stack: Stack, scale: Scale, which: Door) -> tuple[float, int]:
     await stack.retire("ingest")
     await stack.launch("ingest", more=which.environment)
     base = order(stack, scale, "single", "ingest", CONCURRENCY, "door")
-    outcome = await stack.load(
-        replace(base, seconds=2 * scale.slice_s, warm_s=2 * scale.warm_s, headers=which.headers)
-    )
+    outcome = await stack.load(replace(base, seconds=2 * scale.slice_s, warm_s=2 * scale.warm_s, headers=which.headers))
     await stack.retire("ingest")
     return outcome.per_s, outcome.accepted

@@ -7,7 +7,7 @@ two windows. `/` is in no tenant and is escaped in credentials, so no two caller
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -22,6 +22,7 @@ from turnlog_limits.window import Counts
 
 PREFIX = "turnlog:limits"
 CONNECTIONS = 8
+CONNECT_S = 1.0
 _IN_IDS = ".:@+-_#"
 _BROKEN = (OSError, RedisError, TimeoutError, RuntimeError)
 """What Redis that is away shows as; RuntimeError is uvloop's word for writing to a connection that was reset."""
@@ -61,19 +62,19 @@ class RedisCounter:
     """Counts in one Redis server, or in whatever cluster proxy stands behind its address."""
 
     def __init__(self, url: str, deadline_s: float) -> None:
-        """No call takes longer than `deadline_s`."""
+        """No call takes longer than `deadline_s`. The client has no time-outs of its own: on Python 3.11 its
+        `asyncio.wait_for` around each write swallows a cancellation that comes with the write's end."""
         self._deadline_s = deadline_s
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=deadline_s,
-            socket_timeout=deadline_s,
-            socket_connect_timeout=deadline_s,
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
-        self._storage = RedisStorage(
-            "async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=self._pool
-        )
+        options: dict[str, Any] = {"connection_pool": self._pool}  # its stub names plain values only
+        self._storage = RedisStorage("async+redis://", implementation="redispy", key_prefix=PREFIX, **options)
 
     async def take(self, limit: Limit, subject: str, wanted: int, least: int) -> Taken:
         """See `Counter.take`."""
@@ -102,12 +103,13 @@ class RedisCounter:
         return Counts(previous, previous_s, current, max(0.0, current_s - window_s))
 
     async def answers(self) -> bool:
-        """See `Counter.answers`."""
+        """See `Counter.answers`. A first connection may take longer than a call."""
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await self._storage.check()
+            async with asyncio.timeout(CONNECT_S):
+                await self._storage.get_sliding_window("answers", 1)
         except _BROKEN:
             return False
+        return True
 
     async def close(self) -> None:
         """See `Counter.close`."""

@@ -27,20 +27,20 @@ LONGEST_WAIT_S = 3_600
 class Bill:
     """What one request is charged, and what its answer says of the limits it met."""
 
-    __slots__ = ("_accounts", "_caller", "_gate")
+    __slots__ = ("_accounts", "_caller", "_gate", "_units")
 
     def __init__(self, gate: "Limits", caller: Caller) -> None:
         self._gate, self._caller = gate, caller
         self._accounts: Accounts = ()
+        self._units: tuple[str, ...] = ()
 
     async def charge(self, unit: str, amount: int) -> None:
         """See `turnlog_runtime.charges.Charge`."""
         accounts = self._caller.by_unit.get(unit)
         if accounts is None:
             return
-        if not self._accounts:
-            self._accounts = accounts
-        elif accounts[0] not in self._accounts:
+        if unit not in self._units:
+            self._units += (unit,)
             self._accounts += accounts
         try:
             await self._gate.leases.charge(accounts, amount)
@@ -52,11 +52,9 @@ class Bill:
         """The headers of the answer."""
         if not self._accounts:
             return ()
-        now = self._gate.leases.clock()
-        left = ", ".join(f'"{a.limit.name}";r={a.remaining()};t={a.resets_s(now)}' for a in self._accounts)
-        policies = self._gate.policies
-        policy = b", ".join([policies[account.limit.name] for account in self._accounts])
-        return ((b"ratelimit-policy", policy), (b"ratelimit", left.encode()))
+        now_s = int(self._gate.leases.clock())
+        left = ", ".join([account.item(now_s) for account in self._accounts])
+        return ((b"ratelimit-policy", self._gate.policies(self._units)), (b"ratelimit", left.encode()))
 
 
 class Limits:
@@ -64,8 +62,17 @@ class Limits:
 
     def __init__(self, limits: tuple[Limit, ...], leases: Leases) -> None:
         self.leases = leases
-        self.policies = {limit.name: _policy(limit) for limit in limits}
+        self._limits = limits
+        self._policies: dict[tuple[str, ...], bytes] = {}
         self._callers = Callers(limits)
+
+    def policies(self, units: tuple[str, ...]) -> bytes:
+        """The `RateLimit-Policy` field of the limits that count these units, unit by unit."""
+        found = self._policies.get(units)
+        if found is None:
+            items = (_policy(limit) for unit in units for limit in self._limits if limit.unit == unit)
+            found = self._policies[units] = ", ".join(items).encode()
+        return found
 
     def gate(self, app: App) -> App:
         """The app behind these limits."""
@@ -86,7 +93,7 @@ class Limits:
 async def limits_gate(settings: LimitedSettings) -> AsyncIterator[Gate]:
     """The gate that the settings ask for, one for all apps of the process; an open one where nothing is limited.
 
-    Without an address of Redis each process counts alone. No connection is made before the first request.
+    Without an address of Redis each process counts alone.
     """
     limits = limits_of(settings)
     if not limits:
@@ -95,6 +102,7 @@ async def limits_gate(settings: LimitedSettings) -> AsyncIterator[Gate]:
     url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
     counter: Counter | None = RedisCounter(url, settings.limit_redis_deadline_s) if url else None
     leases = Leases(counter)
+    await leases.open()
     renewing = asyncio.create_task(leases.run())
     try:
         yield Limits(limits, leases).gate
@@ -112,7 +120,7 @@ def too_many(refused: Refused) -> Problem:
     return Problem(429, "rate_limited", message, retry_after_s=wait_s)
 
 
-def _policy(limit: Limit) -> bytes:
+def _policy(limit: Limit) -> str:
     """One item of `RateLimit-Policy`. Only requests are a registered quota unit; others bear our prefix."""
     unit = "" if limit.unit == REQUESTS else f';qu="turnlog-{limit.unit}"'
-    return f'"{limit.name}";q={limit.amount};w={limit.window_s}{unit}'.encode()
+    return f'"{limit.name}";q={limit.amount};w={limit.window_s}{unit}'

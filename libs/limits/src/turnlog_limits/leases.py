@@ -36,7 +36,7 @@ class Refused(Exception):
 class Account:
     """One limit for one caller in this process: its lease, and what the counter last said."""
 
-    __slots__ = ("_counts", "_counts_at", "asked", "lease", "limit", "local", "lock", "subject")
+    __slots__ = ("_label", "_resets_at", "_unspent", "asked", "lease", "limit", "local", "lock", "subject")
 
     def __init__(self, limit: Limit, subject: str) -> None:
         self.limit, self.subject = limit, subject
@@ -44,20 +44,20 @@ class Account:
         self.lock = asyncio.Lock()
         self.local = LocalWindow(limit.local_amount, limit.window_s)
         self.asked = False
-        self.told(Counts(0, 0.0, 0, limit.window_s), 0.0)
+        self._label = f'"{limit.name}"'
+        self._unspent, self._resets_at = limit.amount, 0
 
-    def told(self, counts: Counts, now: float) -> None:
-        """What is counted for all processes."""
-        self._counts, self._counts_at = counts, now
+    def told(self, counts: Counts, amount: int, now: float) -> None:
+        """What is counted of an amount: for all processes, or by this one alone."""
+        self._unspent = amount - counts.used(self.limit.window_s)
+        self._resets_at = int(now + counts.current_s) + 1
 
-    def remaining(self) -> int:
-        """About how much is left: what was at the last look, and of our lot."""
-        return max(0, self.limit.amount - self._counts.used(self.limit.window_s) + self.lease.left)
-
-    def resets_s(self, now: float) -> int:
-        """Seconds until the window that was current at the last look ends, at least 1."""
-        left_s = self._counts.current_s - (now - self._counts_at) if self._counts_at else self.limit.window_s
-        return max(1, round(left_s))
+    def item(self, now_s: int) -> str:
+        """Its item of a `RateLimit` field: about how much is left (what was at the last look, and of our lot), and in
+        how many seconds the window of that look ends."""
+        left = self._unspent + self.lease.left
+        resets_s = self._resets_at - now_s if self._resets_at > now_s else self.limit.window_s
+        return f"{self._label};r={left if left > 0 else 0};t={resets_s}"
 
 
 class Leases:
@@ -70,6 +70,11 @@ class Leases:
         self._low: deque[Account] = deque()
         self._wake = asyncio.Event()
         self._away = counter is None
+
+    async def open(self) -> None:
+        """Look whether the counter is there."""
+        if self._counter is not None and not await self._counter.answers():
+            self._lost(CounterAway("not there"))
 
     async def charge(self, accounts: Sequence[Account], cost: int) -> None:
         """Spend `cost` of every account, or of none and raise `Refused`."""
@@ -127,7 +132,7 @@ class Leases:
 
     def _settle(self, account: Account, taken: Taken, asked: int, least: int) -> float:
         now = self.clock()
-        account.told(taken.counts, now)
+        account.told(taken.counts, account.limit.amount, now)
         ROUND_TRIPS.labels("granted" if taken.granted else "refused").inc()
         if taken.granted:
             account.lease.granted(taken.granted, asked, now)
@@ -139,11 +144,14 @@ class Leases:
     def _fill_locally(self, account: Account, asked: int, least: int) -> float:
         now, window = self.clock(), account.local
         granted = window.take(asked, least, now)
+        account.told(window.counts(now), account.limit.local_amount, now)
         if granted:
             account.lease.granted(granted, asked, now)
             return 0.0
         wait_s = max(LEAST_WAIT_S, window.counts(now).room_in_s(least, account.limit.local_amount, window.window_s))
-        account.lease.refused(least, now + min(wait_s, self._retry_s))  # no longer: the shared counter may be back by then
+        account.lease.refused(
+            least, now + min(wait_s, self._retry_s)
+        )  # no longer: the shared counter may be back by then
         return wait_s
 
     def _ask(self, account: Account, now: float) -> None:

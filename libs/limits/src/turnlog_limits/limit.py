@@ -31,7 +31,7 @@ class Limit:
     @property
     def words(self) -> str:
         """The limit in words, e.g. `600 requests a minute for each credential`."""
-        return f"{self.amount} {self.unit} {_WINDOWS[self.window_s]} for {_WHOSE[self.per]}"
+        return f"{self.amount} {self.unit} {_WINDOWS.get(self.window_s, f"in {self.window_s} s")} for {_WHOSE[self.per]}"
 
 
 def limits_of(settings: LimitedSettings) -> tuple[Limit, ...]:

@@ -76,7 +76,8 @@ class Attempts:
         await self._model.close()
 
     async def ask(self, prompt: Prompt, at: Mapping[int, str], max_tokens: int, tenant: str = "") -> Answer:
-        """Lines of about `max_tokens`, on the account of `tenant`. Raises `ModelError` when all attempts failed or none is allowed."""
+        """Lines of about `max_tokens`, on the account of `tenant`. Raises `ModelError` when all attempts failed or none
+        is allowed."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, ModelError) and error.retryable),
             wait=self._wait,

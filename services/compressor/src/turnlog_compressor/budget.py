@@ -11,7 +11,7 @@ from turnlog_compressor.models.port import ModelError
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
     """`wait_s` is how long a call waits for its turn or for tokens before the summary is made without a model. Where a
-    tenant has used up `tenant_tokens_per_minute` (0: no bound) nobody waits: it would hold a worker that others need."""
+    tenant has used up `tenant_tokens_per_minute` (0: no bound) nothing waits: it would hold a worker others need."""
 
     concurrent_calls: int = 4
     tokens_per_minute: int = 200_000

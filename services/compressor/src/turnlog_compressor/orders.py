@@ -9,8 +9,8 @@ from turnlog_compressor.policy import Reason
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     """Bounds of memory. Above `waiting_max` sessions the one silent for longest is compressed early; at `due_max`
-    orders and requests the follower pauses; a tenant's sessions beyond `tenant_due_max` wait until others of it are done;
-    `remembered_max` sessions keep what is known of their cover."""
+    orders and requests the follower pauses; a tenant's sessions beyond `tenant_due_max` wait until others of it are
+    done; `remembered_max` sessions keep what is known of their cover."""
 
     waiting_max: int = 20_000
     due_max: int = 1_000

@@ -15,7 +15,6 @@ from turnlog_compressor.plan import PlanSettings
 from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.summariser import Summariser, SummariserSettings
-
 from turnlog_eventstore import Store, StoreError, StoreSettings, each_log
 from turnlog_follow import Follower
 from turnlog_follow.fence import Fence, FenceWatch

@@ -22,6 +22,7 @@ from turnlog_events.event import Event
 from turnlog_events.payloads import CompressionRequested
 from turnlog_events.upcast import payload_of
 
+
 @dataclass(slots=True)
 class _Watch:
     position: int = 0

@@ -30,9 +30,10 @@ def main() -> None:
         bus = Bus(nats_url, bus_settings(settings))
         try:
             gate = tenant_header_gate(settings.tenant_header)
-            async with limits_gate(settings) as limits, ingest(
-                store, bus, settings, stop, in_turn(gate, limits)
-            ) as app:
+            async with (
+                limits_gate(settings) as limits,
+                ingest(store, bus, settings, stop, in_turn(gate, limits)) as app,
+            ):
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
                 health = Health(app, checks, stop)
                 async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):

@@ -39,7 +39,7 @@ class FairQueue:
         self._first: deque[Waiting] = deque()
         self._lines: dict[str, deque[Waiting]] = {}
         self._turns: deque[str] = deque()  # the tenants with a line, the next to be served first
-        self._credit: dict[str, float] = {}
+        self._credit: dict[str, int] = {}
         self._queued: dict[str, int] = {}
         self._requests = 0
         self._served: set[str] = set()  # the tenants of the batch before
@@ -78,15 +78,14 @@ class FairQueue:
 
     def push_first(self, batch: list[Waiting]) -> None:
         """Queue requests again, each to be taken alone, in this order and before all others."""
-        for waiting in reversed(batch):
-            waiting.alone = True
-            self._first.appendleft(waiting)
+        self._first.extendleft(reversed(batch))
+        for waiting in batch:
             self._count(waiting, 1)
 
     def take(self, room: Room, refused: Callable[[Waiting], bool]) -> list[Waiting]:
-        """The next batch: as many requests as there is room for, and one in any case. `refused` fails a request that must not be
-        taken any more and says so. A request that shares a key with one already taken waits for the next batch: within
-        one call of the append function a key is looked up once."""
+        """The next batch: as many requests as there is room for, and one in any case. `refused` fails a request that
+        must not be taken any more and says so. A request that shares a key with one already taken waits for the next
+        batch: within one call of the append function a key is looked up once."""
         while self._first:
             waiting = self._first.popleft()
             self._count(waiting, -1)
@@ -98,8 +97,10 @@ class FairQueue:
         while self._turns and not batch.full:
             tenant = self._turns[0]
             line = self._lines[tenant]
-            credit = math.inf if len(self._turns) == 1 else self._credit.get(tenant, 0) + grant
-            self._credit[tenant] = self._serve(line, credit, batch, held_back.setdefault(tenant, []), refused)
+            credit = self._credit.get(tenant, 0) + grant
+            spends = credit if len(self._turns) > 1 else math.inf  # alone, there is nobody to be fair to
+            spent = self._serve(line, spends, batch, held_back.setdefault(tenant, []), refused)
+            self._credit[tenant] = max(0, credit - spent)
             if not line:
                 self._leave(tenant)
             elif not batch.full:
@@ -116,12 +117,13 @@ class FairQueue:
         batch: "_Batch",
         held_back: list[Waiting],
         refused: Callable[[Waiting], bool],
-    ) -> float:
-        """Take from a tenant's line what its credit allows; what is left of the credit."""
+    ) -> int:
+        """Take from a tenant's line what its credit allows; the events taken."""
+        spent = 0
         while line:
             waiting = line[0]
             count = len(waiting.request.events)
-            if count > credit:
+            if spent + count > credit:
                 break
             if not batch.fits(waiting):
                 batch.full = True
@@ -131,10 +133,10 @@ class FairQueue:
                 self._count(waiting, -1)
             elif batch.add(waiting):
                 self._count(waiting, -1)
-                credit -= count
+                spent += count
             else:
                 held_back.append(waiting)
-        return 0 if credit == math.inf else credit
+        return spent
 
     def take_late(self, now: float) -> list[Waiting]:
         """Take out every request whose deadline has come."""
