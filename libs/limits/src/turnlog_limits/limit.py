@@ -31,7 +31,8 @@ class Limit:
     @property
     def words(self) -> str:
         """The limit in words, e.g. `600 requests a minute for each credential`."""
-        return f"{self.amount} {self.unit} {_WINDOWS.get(self.window_s, f"in {self.window_s} s")} for {_WHOSE[self.per]}"
+        window = _WINDOWS.get(self.window_s, f"in {self.window_s} s")
+        return f"{self.amount} {self.unit} {window} for {_WHOSE[self.per]}"
 
 
 def limits_of(settings: LimitedSettings) -> tuple[Limit, ...]:
