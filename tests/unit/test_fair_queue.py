@@ -11,7 +11,7 @@ from making import request, turn
 from turnlog_ingest.fair_queue import SHARED_S, FairQueue, Room
 from turnlog_ingest.waiting_writes import Waiting
 
-ROOM = Room(events_max=1_000, bytes_max=2**20, enough_events=100)
+ROOM = Room(events_max=1_000, bytes_max=2**20, enough_events=100, express_events=10)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,21 @@ async def test_a_request_of_a_quiet_tenant_is_in_the_next_batch_however_much_ano
         queue.push(waiting("n", 100), 0.0)
     queue.take(ROOM, never)
     queue.push(waiting("q"), 0.1)
-    assert names(queue.take(ROOM, never)) == "qn"
+    queue.push(waiting("r"), 0.1)
+    assert sorted(names(queue.take(ROOM, never))) == ["q", "r"]
+    assert names(queue.take(ROOM, never)) == "n"
+
+
+async def test_those_that_go_first_do_not_keep_large_requests_waiting() -> None:
+    queue = FairQueue(20_000)
+    for _ in range(20):
+        queue.push(waiting("n", 100), 0.0)
+    queue.take(ROOM, never)
+    large = 0
+    for number in range(20):
+        queue.push(waiting(f"tenant-{number}"), 0.0)
+        large += "n" in names(queue.take(ROOM, never)).replace("tenant", "")
+    assert large >= 9
 
 
 async def test_small_requests_that_come_all_the_time_do_not_keep_large_ones_waiting() -> None:
@@ -114,7 +128,7 @@ def test_everything_leaves_once_in_its_tenants_order_but_for_keys_that_meet(roun
 
 async def _whatever(rounds: list[list[Push]]) -> None:
     queue = FairQueue(100_000)
-    room = Room(50, 2**20, 25)
+    room = Room(50, 2**20, 25, 5)
     pushed: dict[str, list[Waiting]] = {"a": [], "b": [], "c": []}
     left: dict[str, list[Waiting]] = {"a": [], "b": [], "c": []}
 

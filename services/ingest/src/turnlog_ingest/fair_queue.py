@@ -24,11 +24,13 @@ SHARED_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a batch may hold: `events_max` and `bytes_max` at most, and nothing more once it has `enough_events`."""
+    """What a batch may hold: `events_max` and `bytes_max` at most, and nothing more once it has `enough_events`. Where
+    a tenant that goes first is in it, no request above `express_events` beside it: that would make it wait twice."""
 
     events_max: int
     bytes_max: int
     enough_events: int
+    express_events: int
 
 
 class FairQueue:
@@ -43,6 +45,8 @@ class FairQueue:
         self._queued: dict[str, int] = {}
         self._requests = 0
         self._served: set[str] = set()  # the tenants of the batch before
+        self._fresh: set[str] = set()  # those that go first in the next one
+        self._was_express = False
         self._last_tenant = ""
         self._mixed_at = -math.inf
         self.events = 0
@@ -73,6 +77,7 @@ class FairQueue:
                 self._turns.append(tenant)
             else:
                 self._turns.appendleft(tenant)
+                self._fresh.add(tenant)
         line.append(waiting)
         self._count(waiting, 1)
 
@@ -91,7 +96,8 @@ class FairQueue:
             self._count(waiting, -1)
             if not refused(waiting):
                 return [waiting]
-        batch = _Batch(room)
+        express = self._goes_express(room.express_events)
+        batch = _Batch(room, room.express_events if express else room.events_max)
         held_back: dict[str, list[Waiting]] = {}
         grant = max(1, room.enough_events // max(1, len(self._turns)))
         while self._turns and not batch.full:
@@ -107,8 +113,16 @@ class FairQueue:
                 self._turns.rotate(-1)
         for tenant, held in held_back.items():
             self._return(tenant, held)
-        self._served = set(held_back)
+        self._served, self._was_express = set(held_back), express
+        self._fresh.clear()
         return batch.requests
+
+    def _goes_express(self, events_max: int) -> bool:
+        """Whether the next batch is for a small request of a tenant that goes first, and for others as small. One of
+        two batches at most: such tenants could keep the large requests waiting for ever."""
+        if self._was_express or not self._turns or self._turns[0] not in self._fresh:
+            return False
+        return len(self._lines[self._turns[0]][0].request.events) <= events_max
 
     def _serve(
         self,
@@ -189,8 +203,8 @@ class FairQueue:
 class _Batch:
     """What one transaction will take."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, room: Room, largest_events: int) -> None:
+        self._room, self._largest_events = room, largest_events
         self._events = self._bytes = 0
         self._keys: set[tuple[str, str, str]] = set()
         self.requests: list[Waiting] = []
@@ -200,10 +214,11 @@ class _Batch:
         """Whether there is room: for the first always."""
         if not self.requests:
             return True
-        events = self._events + len(waiting.request.events)
+        events = len(waiting.request.events)
         return (
-            self._events < self._room.enough_events
-            and events <= self._room.events_max
+            events <= self._largest_events
+            and self._events < self._room.enough_events
+            and self._events + events <= self._room.events_max
             and self._bytes + waiting.size_bytes <= self._room.bytes_max
         )
 

@@ -38,6 +38,7 @@ QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a comm
 REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the queue was full")
 
 BATCH_BYTES = 8 * 1024 * 1024
+EXPRESS_EVENTS = 10
 LEAST_APPEND_S = 0.05
 _log = structlog.get_logger()
 
@@ -167,9 +168,11 @@ class GroupCommit:
         """The next batch. While several tenants write it is kept short: whoever comes next waits for the one that is
         under way."""
         now = time.monotonic()
-        most = self._settings.batch_events
-        enough = min(most, self._settings.shared_batch_events) if self._queue.shared(now) else most
-        batch = self._queue.take(Room(most, BATCH_BYTES, enough), partial(self._refused, now, self._least_s()))
+        settings, most = self._settings, self._settings.batch_events
+        room = Room(most, BATCH_BYTES, most, most)
+        if self._queue.shared(now):
+            room = Room(most, BATCH_BYTES, min(most, settings.shared_batch_events), EXPRESS_EVENTS)
+        batch = self._queue.take(room, partial(self._refused, now, self._least_s()))
         self._queued_gauge.set(self._queue.events)
         BATCH_EVENTS.observe(sum(len(waiting.request.events) for waiting in batch))
         return batch
