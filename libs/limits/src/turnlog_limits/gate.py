@@ -53,8 +53,11 @@ class Bill:
         if not self._accounts:
             return ()
         now_s = int(self._gate.leases.clock())
-        left = ", ".join([account.item(now_s) for account in self._accounts])
-        return ((b"ratelimit-policy", self._gate.policies(self._units)), (b"ratelimit", left.encode()))
+        policy, form = self._gate.fields(self._units)
+        standings: list[int] = []
+        for account in self._accounts:
+            standings += account.standing(now_s)
+        return ((b"ratelimit-policy", policy), (b"ratelimit", form % tuple(standings)))
 
 
 class Limits:
@@ -63,15 +66,18 @@ class Limits:
     def __init__(self, limits: tuple[Limit, ...], leases: Leases) -> None:
         self.leases = leases
         self._limits = limits
-        self._policies: dict[tuple[str, ...], bytes] = {}
+        self._fields: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         self._callers = Callers(limits)
 
-    def policies(self, units: tuple[str, ...]) -> bytes:
-        """The `RateLimit-Policy` field of the limits that count these units, unit by unit."""
-        found = self._policies.get(units)
+    def fields(self, units: tuple[str, ...]) -> tuple[bytes, bytes]:
+        """Of the limits that count these units, unit by unit: the field `RateLimit-Policy`, and `RateLimit` as a form
+        to be filled in with two numbers for each."""
+        found = self._fields.get(units)
         if found is None:
-            items = (_policy(limit) for unit in units for limit in self._limits if limit.unit == unit)
-            found = self._policies[units] = ", ".join(items).encode()
+            limits = [limit for unit in units for limit in self._limits if limit.unit == unit]
+            policy = ", ".join(map(_policy, limits))
+            form = ", ".join(f'"{limit.name}";r=%d;t=%d' for limit in limits)
+            found = self._fields[units] = policy.encode(), form.encode()
         return found
 
     def gate(self, app: App) -> App:

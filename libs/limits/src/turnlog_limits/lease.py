@@ -17,26 +17,21 @@ QUICK_S = 3.0
 class Lease:
     """What is left of one limit for one caller in one process."""
 
-    __slots__ = ("_bought_at", "_closed_need", "_closed_until", "_credit", "_lapses_at", "left", "lot", "lot_max")
+    __slots__ = ("_bought_at", "_closed_need", "_closed_until", "_credit", "lapses_at", "left", "lot", "lot_max")
 
     def __init__(self, lot_max: int) -> None:
         self.lot_max = self._credit = lot_max
         self.lot = 1
         self.left = 0
-        self._lapses_at = self._bought_at = self._closed_until = 0.0
+        self.lapses_at = self._bought_at = self._closed_until = 0.0
         self._closed_need = 0
 
     def admits(self, cost: int, now: float) -> bool:
         """Whether `cost` may be spent without asking."""
-        if self.left > 0 and now >= self._lapses_at:
+        if self.left > 0 and now >= self.lapses_at:
             self.left, self.lot = 0, 1
         left = self.left - cost
         return left >= 0 or left >= -self._credit
-
-    def spend(self, cost: int) -> bool:
-        """Spend what was admitted; whether it is time to renew."""
-        self.left -= cost
-        return 2 * self.left < self.lot
 
     def give_back(self, cost: int) -> None:
         """What was spent on something that another limit refused."""
@@ -66,7 +61,7 @@ class Lease:
         else:
             self._credit = 1
         self.left += amount
-        self._bought_at, self._lapses_at = now, now + LEASE_S
+        self._bought_at, self.lapses_at = now, now + LEASE_S
 
     def refused(self, need: int, until: float) -> None:
         """The counter will not give `need` or more before `until`."""

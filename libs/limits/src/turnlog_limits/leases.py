@@ -36,7 +36,7 @@ class Refused(Exception):
 class Account:
     """One limit for one caller in this process: its lease, and what the counter last said."""
 
-    __slots__ = ("_label", "_resets_at", "_unspent", "asked", "lease", "limit", "local", "lock", "subject")
+    __slots__ = ("_resets_at", "_unspent", "asked", "lease", "limit", "local", "lock", "subject")
 
     def __init__(self, limit: Limit, subject: str) -> None:
         self.limit, self.subject = limit, subject
@@ -44,7 +44,6 @@ class Account:
         self.lock = asyncio.Lock()
         self.local = LocalWindow(limit.local_amount, limit.window_s)
         self.asked = False
-        self._label = f'"{limit.name}"'
         self._unspent, self._resets_at = limit.amount, 0
 
     def told(self, counts: Counts, amount: int, now: float) -> None:
@@ -52,12 +51,12 @@ class Account:
         self._unspent = amount - counts.used(self.limit.window_s)
         self._resets_at = int(now + counts.current_s) + 1
 
-    def item(self, now_s: int) -> str:
-        """Its item of a `RateLimit` field: about how much is left (what was at the last look, and of our lot), and in
-        how many seconds the window of that look ends."""
+    def standing(self, now_s: int) -> tuple[int, int]:
+        """About how much is left (what was at the last look, and of our lot), and in how many seconds the window of
+        that look ends."""
         left = self._unspent + self.lease.left
-        resets_s = self._resets_at - now_s if self._resets_at > now_s else self.limit.window_s
-        return f"{self._label};r={left if left > 0 else 0};t={resets_s}"
+        resets_s = self._resets_at - now_s
+        return left if left > 0 else 0, resets_s if resets_s > 0 else self.limit.window_s
 
 
 class Leases:
@@ -79,12 +78,15 @@ class Leases:
     async def charge(self, accounts: Sequence[Account], cost: int) -> None:
         """Spend `cost` of every account, or of none and raise `Refused`."""
         now = self.clock()
-        for account in accounts:
-            if not account.lease.admits(cost, now):
+        for account in accounts:  # what `Lease.admits` says, without a call for each where there is plenty
+            lease = account.lease
+            if (lease.left < cost or now >= lease.lapses_at) and not lease.admits(cost, now):
                 break
         else:
             for account in accounts:
-                if account.lease.spend(cost) and not account.asked:
+                lease = account.lease
+                lease.left -= cost
+                if 2 * lease.left < lease.lot and not account.asked:
                     self._ask(account, now)
             return
         await self._charge_slowly(accounts, cost)
@@ -111,7 +113,8 @@ class Leases:
                     wait_s = await self._fill(account, cost)
                 if wait_s:
                     raise Refused(account.limit, wait_s)
-            if lease.spend(cost) and not account.asked:
+            lease.left -= cost
+            if lease.low and not account.asked:
                 self._ask(account, now)
 
     async def _fill(self, account: Account, cost: int) -> float:
