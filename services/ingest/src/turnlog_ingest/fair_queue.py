@@ -3,9 +3,9 @@
 Enters: requests in the order of their arrival. Leaves: batches. Within a tenant the order is kept; between tenants it
 is deficit round robin (Shreedhar and Varghese 1996), counted in events: each visit grants a tenant its share of the
 batch, and what it could not use of that because its next request is larger is kept for its next visit. A tenant that
-had nothing queued and nothing in the batch before goes first (as new flows do in FQ-CoDel, RFC 8290), so whoever writes
-little is in the next batch. With one tenant all that is the order of arrival. No I/O and no clock of its own; called by
-`group_commit`.
+had nothing queued and less than its share of the batch before goes first (as new flows do in FQ-CoDel, RFC 8290), so
+whoever writes little is in the next batch. With one tenant all that is the order of arrival. No I/O and no clock of its
+own; called by `group_commit`.
 """
 
 import math
@@ -44,7 +44,7 @@ class FairQueue:
         self._credit: dict[str, int] = {}
         self._queued: dict[str, int] = {}
         self._requests = 0
-        self._served: set[str] = set()  # the tenants of the batch before
+        self._had_share: set[str] = set()  # the tenants that had it of the batch before
         self._fresh: set[str] = set()  # those that go first in the next one
         self._was_express = False
         self._last_tenant = ""
@@ -73,7 +73,7 @@ class FairQueue:
         line = self._lines.get(tenant)
         if line is None:
             line = self._lines[tenant] = deque()
-            if tenant in self._served:
+            if tenant in self._had_share:
                 self._turns.append(tenant)
             else:
                 self._turns.appendleft(tenant)
@@ -99,6 +99,8 @@ class FairQueue:
         express = self._goes_express(room.express_events)
         batch = _Batch(room, room.express_events if express else room.events_max)
         held_back: dict[str, list[Waiting]] = {}
+        self._had_share.clear()
+        self._fresh.clear()
         grant = max(1, room.enough_events // max(1, len(self._turns)))
         while self._turns and not batch.full:
             tenant = self._turns[0]
@@ -107,14 +109,15 @@ class FairQueue:
             spends = credit if len(self._turns) > 1 else math.inf  # alone, there is nobody to be fair to
             spent = self._serve(line, spends, batch, held_back.setdefault(tenant, []), refused)
             self._credit[tenant] = max(0, credit - spent)
+            if spent >= grant:
+                self._had_share.add(tenant)
             if not line:
                 self._leave(tenant)
             elif not batch.full:
                 self._turns.rotate(-1)
         for tenant, held in held_back.items():
             self._return(tenant, held)
-        self._served, self._was_express = set(held_back), express
-        self._fresh.clear()
+        self._was_express = express
         return batch.requests
 
     def _goes_express(self, events_max: int) -> bool:
