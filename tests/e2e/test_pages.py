@@ -41,14 +41,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture(scope="module")
 def shell(system: System) -> dict[str, str]:
     """The reader's shell: the address, the key that the first start printed, and the command itself."""
-    made = system.run("keys", "create", "default", "--scopes", "memory:read,memory:write,audit:read", "--json")
-    assert made.returncode == 0, made.stderr
-    key = re.search(r"tl_[A-Za-z0-9_-]+", made.stdout)
-    assert key is not None
+    key = system.event("first_key")["key"]
     return environment(
         TURNLOG_AUTH="required",
         TURNLOG_URL=system.url,
-        TURNLOG_API_KEY=key[0],
+        TURNLOG_API_KEY=key,
         TURNLOG_DATA_DIR=str(system.folder),
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     )

@@ -146,7 +146,7 @@ async def test_a_client_of_httpx_may_be_given_and_stays_its_owners(script: Scrip
             assert await client_async.session_page(cursor="more") == page
         assert not http_async.is_closed
     paths = [path for _, path, headers, _ in script.requests if headers["x-mine"] == "1"]
-    assert paths == ["/v1/sessions?agent_id=a&limit=1", "/v1/sessions?cursor=more"]
+    assert paths == ["/v1/sessions?limit=1&agent_id=a", "/v1/sessions?cursor=more"]
 
 
 def limited(seconds: int) -> Step:

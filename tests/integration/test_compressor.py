@@ -21,11 +21,11 @@ from turnlog_compressor.budget import BudgetSettings
 from turnlog_compressor.compressor import CONSUMER, Compressor, CompressorLimits
 from turnlog_compressor.job import Job, JobSettings
 from turnlog_compressor.models import ModelError, Reply
+from turnlog_compressor.orders import Order, Task, WatchSettings
 from turnlog_compressor.plan import PlanSettings
 from turnlog_compressor.policy import PolicySettings, Reason
 from turnlog_compressor.prompt import Prompt
 from turnlog_compressor.summariser import Summariser
-from turnlog_compressor.watchlist import Order, Task, WatchSettings
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.fold import SessionState, fold

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from turnlog_compressor.cover import cover_of
 from turnlog_compressor.job import Job, JobSettings
+from turnlog_compressor.orders import Order, Task
 from turnlog_compressor.plan import PlanSettings
 from turnlog_compressor.policy import PolicySettings, Reason
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.source import SourceTurn
 from turnlog_compressor.summariser import Summariser, Summary
-from turnlog_compressor.watchlist import Order, Task
 from turnlog_events import event as ev
 from turnlog_events.compose import Line, Node
 from turnlog_events.event import Event, NewEvent, rfc3339
@@ -153,7 +153,7 @@ class Notes(Summariser):
         self.most = 0
         self.calls = 0
 
-    async def of_turns(self, turns: Sequence[SourceTurn], earlier: Sequence[Node]) -> Summary:
+    async def of_turns(self, turns: Sequence[SourceTurn], earlier: Sequence[Node], tenant: str = "") -> Summary:
         self.calls += 1
         self.most = max(self.most, len(turns))
         self.shown += [turn.text for turn in turns]
@@ -161,7 +161,7 @@ class Notes(Summariser):
         lines = tuple(Line(turn.version, 1.0, f"said-{turn.version}") for turn in turns)
         return Summary(lines, f"call {self.calls}", "notes", "1", 1, 1)
 
-    async def of_nodes(self, nodes: Sequence[Node], level: int) -> Summary:
+    async def of_nodes(self, nodes: Sequence[Node], level: int, tenant: str = "") -> Summary:
         self.calls += 1
         lines = tuple(line for node in nodes for line in node.lines)
         return Summary(lines, f"call {self.calls}", "notes", "1", 1, 1)

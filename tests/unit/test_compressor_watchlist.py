@@ -2,8 +2,9 @@
 
 import orjson
 
+from turnlog_compressor.orders import Left, Order, WatchSettings
 from turnlog_compressor.policy import PolicySettings, Reason
-from turnlog_compressor.watchlist import Left, Order, Watchlist, WatchSettings
+from turnlog_compressor.watchlist import Watchlist
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 

@@ -138,12 +138,12 @@ def _rendered(order: Order) -> list[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
         count = int(MOST_MANY_PER_S * span_s) + order.concurrency
-        return material.many_posts(order.prefix, order.place, order.sessions, count, order.turns)
+        return material.many_posts(order.prefix, order.place, order.sessions, count, order.turns, order.headers)
     if order.kind == "same":
         return material.single_posts(order.prefix, order.place, order.sessions, 1_000)
     if order.kind == "single":
         count = int((order.per_s * 1.1 or MOST_SINGLE_PER_S) * span_s) + order.concurrency
-        return material.single_posts(order.prefix, order.place, order.sessions, count)
+        return material.single_posts(order.prefix, order.place, order.sessions, count, order.headers)
     if order.kind == "read":
         return material.reads(order.place, order.sessions, order.limit)
     return [material.get("/empty")]

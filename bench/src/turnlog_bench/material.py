@@ -45,12 +45,10 @@ def turn_json(number: int, turn_id: str) -> bytes:
     return f'{{"role":"{role}","content":"{text}","agent_id":"travel","user_id":"ana","turn_id":"{turn_id}"}}'.encode()
 
 
-def post(path: str, body: bytes) -> bytes:
-    """A POST as bytes on the wire, on a connection that stays open."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+def post(path: str, body: bytes, headers: str = "") -> bytes:
+    """A POST as bytes on the wire, on a connection that stays open; `headers` are whole lines."""
+    own = f"host: bench\r\n{headers}content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"POST {path} HTTP/1.1\r\n{own}\r\n".encode() + body
 
 
 def get(path: str) -> bytes:
@@ -64,21 +62,21 @@ def showing(key: str, requests: list[bytes]) -> list[bytes]:
     return [request.replace(b"host: bench\r\n", shown, 1) for request in requests] if key else requests
 
 
-def single_posts(prefix: str, place: str, sessions: int, count: int) -> list[bytes]:
+def single_posts(prefix: str, place: str, sessions: int, count: int, headers: str = "") -> list[bytes]:
     """Requests to store one turn each, every id new, spread over the sessions."""
     chance = random.Random(prefix)
     return [
-        post(f"/v1/sessions/{place}-{chance.randrange(sessions)}/turns", turn_json(n, f"{prefix}.{n}"))
+        post(f"/v1/sessions/{place}-{chance.randrange(sessions)}/turns", turn_json(n, f"{prefix}.{n}"), headers)
         for n in range(count)
     ]
 
 
-def many_posts(prefix: str, place: str, sessions: int, count: int, turns: int) -> list[bytes]:
+def many_posts(prefix: str, place: str, sessions: int, count: int, turns: int, headers: str = "") -> list[bytes]:
     """Requests to store `turns` turns each."""
     made = []
     for n in range(count):
         body = b'{"turns":[' + b",".join(turn_json(n + t, f"{prefix}.{n}.{t}") for t in range(turns)) + b"]}"
-        made.append(post(f"/v1/sessions/{place}-{n % sessions}/turns", body))
+        made.append(post(f"/v1/sessions/{place}-{n % sessions}/turns", body, headers))
     return made
 
 

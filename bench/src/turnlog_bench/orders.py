@@ -12,7 +12,7 @@ class Order:
     """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
     at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions.
     `single` sends every turn once, `same` sends the same thousand again and again. `key` is the API key that every
-    request shows ("": none)."""
+    request shows ("": none); `headers` are added to each request that stores turns, as they stand on the wire."""
 
     kind: Kind
     port: int
@@ -26,6 +26,7 @@ class Order:
     turns: int = 1
     limit: int = 20
     key: str = ""
+    headers: str = ""
 
     def line(self) -> bytes:
         """As one line."""

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,23 +60,27 @@ class Stack:
             if name != "load":
                 process.check()
 
-    async def launch(self, *names: str) -> None:
-        """Start services and wait until they listen."""
+    async def launch(self, *names: str, more: Mapping[str, str] | None = None) -> None:
+        """Start services and wait until they listen. `more` is added to their environment."""
         for name in names:
             port = self.ports.setdefault(name, free_port())
             serves_api = name in ("ingest", "query")
-            own = {"TURNLOG_PORT" if serves_api else "TURNLOG_METRICS_PORT": str(port)}
+            own = {"TURNLOG_PORT" if serves_api else "TURNLOG_METRICS_PORT": str(port), **(more or {})}
             await self._spawn(name, [f"turnlog_{name}"], own)
         for name in names:
             await self.processes[name].ready(self.ports[name])
 
     async def launch_tools(self) -> None:
         """Start the load generator, the yardstick server and the ceiling server."""
-        await self._spawn("load", ["turnlog_bench.load"], {}, piped=True)
+        await self.launch_generator("load")
         for name in ("empty", "ceiling"):
             self.ports[name] = free_port()
             await self._spawn(name, [f"turnlog_bench.{name}", str(self.ports[name])], {})
             await self.processes[name].ready(self.ports[name])
+
+    async def launch_generator(self, name: str) -> None:
+        """Start a load generator: one carries out one order at a time."""
+        await self._spawn(name, ["turnlog_bench.load"], {}, piped=True)
 
     async def _spawn(self, name: str, arguments: list[str], own: dict[str, str], *, piped: bool = False) -> None:
         log = self.folder / f"{name}.log"
@@ -88,12 +92,16 @@ class Stack:
         for name in names:
             self.processes.pop(name, None)
 
-    async def load(self, order: Order) -> Outcome:
-        """Have the generator carry out an order."""
+    async def new_key(self) -> str:
+        """An API key that may write and read."""
+        return await _new_key(self.servers.postgres_dsn)
+
+    async def load(self, order: Order, generator: str = "load") -> Outcome:
+        """Have a generator carry out an order."""
         self.check()
         try:
             line = replace(order, key=self.key).line()
-            answer = await self.processes["load"].ask(line, order.seconds + order.warm_s + 40)
+            answer = await self.processes[generator].ask(line, order.seconds + order.warm_s + 40)
             outcome = Outcome(**json.loads(answer))
             if outcome.failed:
                 raise MeasureFailed(f"{order.kind} on {order.concurrency} connections: answers {outcome.failed}")

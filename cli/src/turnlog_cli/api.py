@@ -16,10 +16,12 @@ from turnlog_bus import Bus
 from turnlog_cli.compose import OneApi, WithMcp
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_limits import limits_gate
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving, spare_the_collector
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 
 
@@ -44,7 +46,9 @@ def main() -> None:
                 stack.push_async_callback(bus.close)
             redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
             stack.push_async_callback(redis.aclose)
-            gate = await stack.enter_async_context(door(writing))
+            limits = await stack.enter_async_context(limits_gate(writing))
+            credentials = await stack.enter_async_context(door(writing))
+            gate = in_order(credentials, limits)
             writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop, gate))
             reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
             checks = {

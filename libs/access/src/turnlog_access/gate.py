@@ -41,7 +41,7 @@ class AccessGate:
         digest = sha256(credential).digest()
         principal = self._verifier.known(digest) or await self._principal(scope, credential, digest)
         needed = scope_of(scope["method"], path)
-        if not principal.may(needed):
+        if needed and not principal.may(needed):
             raise self._scope_missing(scope, needed)
         identify(scope, principal)
         if path.endswith(LASTING):

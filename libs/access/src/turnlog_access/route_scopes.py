@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from turnlog_runtime.principal import AUDIT, READ, WRITE
 from turnlog_runtime.problems import Problem
 
+ANY = ""
+"""Any good credential: what it may do is asked again by the calls that it stands for."""
 ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/v1/sessions/{}/turns"): WRITE,
     ("GET", "/v1/sessions/{}/turns"): READ,
@@ -25,6 +27,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tools/store_memory"): WRITE,
     ("POST", "/tools/get_recent_turns"): READ,
     ("POST", "/tools/get_compressed_memory"): READ,
+    ("POST", "/mcp"): ANY,
 }
 LASTING = "/events"
 """How the paths end whose answers may last: what a credential may see is asked again with each part of them."""

@@ -29,6 +29,7 @@ STREAM_NOT_FOUND = 10059
 BROKEN = (OSError, TimeoutError, RuntimeError, nats.errors.Error)
 """What a connection that broke shows as; RuntimeError is uvloop's word for writing to one that was reset."""
 CLOSE_S = 2.0
+STEP_EVENTS = 32
 T = TypeVar("T")
 
 
@@ -165,7 +166,9 @@ class Bus:
 
     async def _publish(self, name: StreamName, events: Sequence[Event]) -> int:
         client = await self.client()
-        for event in events[:-1]:
+        for number, event in enumerate(events[:-1], 1):
+            if number % STEP_EVENTS == 0:
+                await asyncio.sleep(0)  # publishing only fills a buffer: hundreds of events would hold up everything
             subject = name.subject(event.tenant, event.type)
             await client.publish(subject, wire.encode(event), headers=_expectation(event))
         return _acknowledged(await self._request(client, name, events[-1], _expectation(events[-1])), events[-1])

@@ -24,6 +24,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 PROBLEM_JSON = (b"content-type", b"application/problem+json")
+_ANSWER_HEADERS = "turnlog.answer_headers"
 
 _log = structlog.get_logger()
 
@@ -51,6 +52,11 @@ def header(scope: Scope, name: bytes) -> str | None:
         if key == name:
             return str(value.decode("latin-1"))
     return None
+
+
+def answer_headers(scope: Scope, headers: Callable[[], Headers]) -> None:
+    """Have the edge add these to the answer, whatever it will be; they are asked for when it begins."""
+    scope[_ANSWER_HEADERS] = headers
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int, *, patient: bool = False) -> bytes:
@@ -142,7 +148,8 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), tagged]
+                more = scope.get(_ANSWER_HEADERS)
+                message["headers"] = [*message.get("headers", ()), tagged, *(more() if more is not None else ())]
             await send(message)
 
         try:

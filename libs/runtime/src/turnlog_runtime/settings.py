@@ -8,11 +8,14 @@ service knows is an error with the nearest known name: never a silent default.
 import difflib
 import os
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 
 from turnlog_runtime.door_settings import PREFIX, DoorSettings, SettingsError, check_door
+
+TURNS_PER_REQUEST = 1_000
+"""The most turns that one request may store."""
 
 READ_ELSEWHERE = frozenset(
     {"TURNLOG_POSTGRES_BIN", "TURNLOG_NATS_BIN", "TURNLOG_VALKEY_BIN", "TURNLOG_URL", "TURNLOG_API_KEY"}
@@ -67,15 +70,49 @@ class SharedSettings(DoorSettings):
         return frozenset(filter(None, self.logs.split(",")))
 
 
-class IngestSettings(SharedSettings):
+def _turns(value: int) -> int:
+    if 0 < value < TURNS_PER_REQUEST:
+        raise ValueError(f"must be 0 (no limit), or at least the {TURNS_PER_REQUEST} turns that one request may store")
+    return value
+
+
+TurnLimit = Annotated[int, Field(ge=0), AfterValidator(_turns)]
+
+
+class LimitedSettings(SharedSettings):
+    """What callers of the HTTP APIs may do; 0: no limit. With `auth` off only those apply that are set."""
+
+    limit_key_requests_per_minute: int = Field(default=6_000, ge=0)
+    """Requests of each credential in any minute."""
+    limit_tenant_requests_per_minute: int = Field(default=30_000, ge=0)
+    limit_key_turns_per_minute: TurnLimit = 60_000
+    """Turns that each credential may send in any minute, duplicates among them."""
+    limit_tenant_turns_per_minute: TurnLimit = 300_000
+    limit_tenant_turns_per_day: TurnLimit = 0
+    limit_tenant_compressions_per_hour: int = Field(default=120, ge=0)
+    """Compressions that each tenant may ask for in any hour."""
+    limit_lease_share: float = Field(default=0.02, gt=0, le=0.2)
+    """The part of a minute's limit that one process takes from Redis at a time. It bounds how far the limits may be
+    overstepped: by twice this part for each process."""
+    limit_replicas: int = Field(default=1, ge=1, le=1_000)
+    """The processes among which limits are divided while Redis is away and each counts alone."""
+    limit_redis_deadline_s: float = Field(default=0.05, gt=0, le=1)
+    """How long Redis may take to grant a lease before it counts as away."""
+
+
+class IngestSettings(LimitedSettings):
     """The write API, group commit and relay."""
 
     body_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     bulk_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     commit_batch_events: int = Field(default=1000, ge=1, le=10_000)
     """The most events one transaction takes."""
-    commit_queue_events: int = Field(default=20_000, ge=1)
-    """Events that may wait for a commit; beyond, writes get 503 with Retry-After."""
+    commit_shared_batch_events: int = Field(default=100, ge=1, le=10_000)
+    """While several tenants write, a transaction takes no further request once it has so many events: whoever comes
+    next waits for it."""
+    commit_queue_events: int = Field(default=30_000, ge=1)
+    """Events that may wait for a commit (of one tenant: two thirds of them); beyond, writes get 503 with
+    Retry-After."""
     relay_batch_events: int = Field(default=500, ge=1, le=1000)
     relay_poll_s: float = Field(default=1.0, gt=0, le=60)
     """How often the relay looks for events that nobody told it of."""
@@ -84,7 +121,7 @@ class IngestSettings(SharedSettings):
     tail."""
 
 
-class QuerySettings(SharedSettings):
+class QuerySettings(LimitedSettings):
     """The read API."""
 
     views_deadline_s: float = Field(default=0.25, gt=0, le=10)
@@ -128,6 +165,8 @@ class CompressorSettings(SharedSettings):
     model_attempts: int = Field(default=4, ge=1, le=10)
     model_concurrency: int = Field(default=4, ge=1, le=100)
     model_tokens_per_minute: int = Field(default=200_000, ge=1_000)
+    model_tenant_tokens_per_minute: int = Field(default=0, ge=0)
+    """Of these, what one tenant's summaries may use; beyond, they are made without the model (0: no bound)."""
     breaker_failures: int = Field(default=5, ge=1)
     breaker_open_s: float = Field(default=30.0, gt=0)
     compress_turns: int = Field(default=40, ge=2)

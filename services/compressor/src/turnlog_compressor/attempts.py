@@ -75,15 +75,16 @@ class Attempts:
         """Close the model's connections."""
         await self._model.close()
 
-    async def ask(self, prompt: Prompt, at: Mapping[int, str], max_tokens: int) -> Answer:
-        """Lines of about `max_tokens`. Raises `ModelError` when all attempts failed or none is allowed."""
+    async def ask(self, prompt: Prompt, at: Mapping[int, str], max_tokens: int, tenant: str = "") -> Answer:
+        """Lines of about `max_tokens`, on the account of `tenant`. Raises `ModelError` when all attempts failed or none
+        is allowed."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, ModelError) and error.retryable),
             wait=self._wait,
             stop=stop_after_attempt(self._settings.attempts) | stop_before_delay(self._settings.total_s),
             reraise=True,
         )
-        answer: Answer = await retrying(self._attempt, prompt, at, max_tokens)
+        answer: Answer = await retrying(self._attempt, prompt, at, max_tokens, tenant)
         return answer
 
     def _wait(self, state: RetryCallState) -> float:
@@ -96,10 +97,10 @@ class Attempts:
         asked = error.retry_after_s if isinstance(error, ModelError) else None
         return max(backoff, asked or 0.0)
 
-    async def _attempt(self, prompt: Prompt, at: Mapping[int, str], max_tokens: int) -> Answer:
+    async def _attempt(self, prompt: Prompt, at: Mapping[int, str], max_tokens: int, tenant: str) -> Answer:
         limit = 2 * max_tokens + self._settings.spare_tokens
         try:
-            async with self._budget.spend(prompt.tokens + limit) as spent:
+            async with self._budget.spend(prompt.tokens + limit, tenant) as spent:
                 reply = await self._call(prompt, at, limit)
                 spent.used = reply.tokens_in + reply.tokens_out
                 return reply

@@ -18,9 +18,10 @@ import structlog
 
 from turnlog_compressor.job import Job, JobResult, JobSettings
 from turnlog_compressor.metrics import COMPRESSION_SECONDS, JOBS, LAG, PENDING
+from turnlog_compressor.orders import Order, WatchSettings
 from turnlog_compressor.ports import Append, Log
 from turnlog_compressor.summariser import Summariser
-from turnlog_compressor.watchlist import Order, Watchlist, WatchSettings
+from turnlog_compressor.watchlist import Watchlist
 from turnlog_eventstore import Leadership, StoreError
 from turnlog_follow import Batch, IncarnationChanged
 

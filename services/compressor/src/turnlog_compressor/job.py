@@ -14,12 +14,12 @@ import structlog
 from turnlog_compressor.cover import Cover, cover_of
 from turnlog_compressor.metrics import COMPRESSION_SECONDS, SUMMARIES
 from turnlog_compressor.nodes import Nodes
+from turnlog_compressor.orders import Left, Order, Task
 from turnlog_compressor.plan import Page, PlanSettings, Step, first_wanted, plan
 from turnlog_compressor.ports import Append, Log
 from turnlog_compressor.records import ended_event, summary_event, summary_payload
 from turnlog_compressor.summariser import EXTRACTIVE, Summariser, Summary
 from turnlog_compressor.transcript import Piece, piece_of, visible_ranges
-from turnlog_compressor.watchlist import Left, Order, Task
 from turnlog_compressor.writer import Writer
 from turnlog_events import event as ev
 from turnlog_events.event import Event
@@ -170,7 +170,9 @@ class Job:
 
     async def _text(self, step: Step, page: Page, cover: Cover, nodes: Nodes) -> Summary:
         if step.level > 1:
-            return await self._summariser.of_nodes(nodes.of(step.sources), step.level) if step.sources else _EMPTY
+            if not step.sources:
+                return _EMPTY
+            return await self._summariser.of_nodes(nodes.of(step.sources), step.level, self._order.tenant)
         pieces = [p for p in page.pieces if step.from_version <= p.version <= step.to_version]
         visible = visible_ranges(step.from_version, step.to_version, cover.hidden)
         wanted = cover.visible(step.from_version, step.to_version)
@@ -178,7 +180,8 @@ class Job:
             pieces = await self._pieces(visible, wanted)  # all of them: the plan keeps this below a page
         if not pieces:
             return _EMPTY
-        return await self._summariser.of_turns([p.turn for p in pieces], nodes.before(step.from_version))
+        turns, earlier = [p.turn for p in pieces], nodes.before(step.from_version)
+        return await self._summariser.of_turns(turns, earlier, self._order.tenant)
 
 
 def _pieces_of(events: Sequence[Event]) -> list[Piece]:

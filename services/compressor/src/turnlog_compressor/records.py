@@ -1,8 +1,8 @@
 """The compressor's events as they are appended. Pure but for the fresh event id."""
 
+from turnlog_compressor.orders import Order
 from turnlog_compressor.plan import Step
 from turnlog_compressor.summariser import Summary
-from turnlog_compressor.watchlist import Order
 from turnlog_events import event as ev
 from turnlog_events.canonical import canonical
 from turnlog_events.compose import fold

@@ -10,11 +10,11 @@ from turnlog_compressor.budget import BudgetSettings
 from turnlog_compressor.compressor import Compressor, CompressorLimits
 from turnlog_compressor.job import JobSettings
 from turnlog_compressor.models import Model
+from turnlog_compressor.orders import WatchSettings
 from turnlog_compressor.plan import PlanSettings
 from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.summariser import Summariser, SummariserSettings
-from turnlog_compressor.watchlist import WatchSettings
 from turnlog_eventstore import Store, StoreError, StoreSettings, each_log
 from turnlog_follow import Follower
 from turnlog_follow.fence import Fence, FenceWatch
@@ -87,7 +87,11 @@ def summariser_of(settings: CompressorSettings) -> Summariser:
             total_s=2.5 * settings.model_timeout_s,
         ),
         BreakerSettings(settings.breaker_failures, settings.breaker_open_s),
-        BudgetSettings(settings.model_concurrency, settings.model_tokens_per_minute),
+        BudgetSettings(
+            settings.model_concurrency,
+            settings.model_tokens_per_minute,
+            tenant_tokens_per_minute=settings.model_tenant_tokens_per_minute,
+        ),
     )
     return Summariser(attempts, sizes)
 

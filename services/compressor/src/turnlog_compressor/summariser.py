@@ -67,8 +67,9 @@ class Summariser:
         if self._attempts is not None:
             await self._attempts.close()
 
-    async def of_turns(self, turns: Sequence[SourceTurn], earlier: Sequence[Node]) -> Summary:
-        """A level-1 summary. `earlier` are nodes before these turns: they tell what is not new."""
+    async def of_turns(self, turns: Sequence[SourceTurn], earlier: Sequence[Node], tenant: str = "") -> Summary:
+        """A level-1 summary. `earlier` are nodes before these turns: they tell what is not new. The model's tokens are
+        on the account of `tenant`."""
         budget = self._settings.leaf_tokens
         at = {turn.version: turn.at for turn in turns}
         tokens_in = await _counted("\n".join(turn.text for turn in turns))
@@ -78,9 +79,9 @@ class Summariser:
 
         asks = self._attempts is not None and any(turn.text.strip() for turn in turns)
         prompt = prompt_for_turns(turns, budget) if asks and self._settings.model_levels >= 1 else None
-        return await self._made(prompt, at, budget, chosen, tokens_in)
+        return await self._made(prompt, at, budget, chosen, tokens_in, tenant)
 
-    async def of_nodes(self, nodes: Sequence[Node], level: int) -> Summary:
+    async def of_nodes(self, nodes: Sequence[Node], level: int, tenant: str = "") -> Summary:
         """A summary of `level` (2 or higher) from nodes below it."""
         budget = self._settings.rolled_tokens
         lines = sorted((line for node in nodes for line in node.lines), key=lambda line: line.version)
@@ -91,14 +92,21 @@ class Summariser:
             return roll_up(nodes, budget, count_tokens)
 
         asks = self._attempts is not None and lines and level <= self._settings.model_levels
-        return await self._made(prompt_for_lines(lines, budget) if asks else None, at, budget, chosen, tokens_in)
+        prompt = prompt_for_lines(lines, budget) if asks else None
+        return await self._made(prompt, at, budget, chosen, tokens_in, tenant)
 
     async def _made(
-        self, prompt: Prompt | None, at: dict[int, str], budget: int, chosen: Callable[[], Draft], tokens_in: int
+        self,
+        prompt: Prompt | None,
+        at: dict[int, str],
+        budget: int,
+        chosen: Callable[[], Draft],
+        tokens_in: int,
+        tenant: str,
     ) -> Summary:
         if prompt is not None and self._attempts is not None:
             try:
-                answer = await self._attempts.ask(prompt, at, budget)
+                answer = await self._attempts.ask(prompt, at, budget, tenant)
                 lines = await asyncio.to_thread(_within, answer.lines, budget)
                 text = render(lines)
                 return Summary(lines, text, answer.model, PROMPT_VERSION, answer.tokens_in, answer.tokens_out)

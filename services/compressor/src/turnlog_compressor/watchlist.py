@@ -13,65 +13,14 @@ import heapq
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from turnlog_compressor.fair_line import URGENT, FairLine, Key
+from turnlog_compressor.orders import Left, Order, Task, WatchSettings
 from turnlog_compressor.policy import PolicySettings, Reason, Standing, due, may_become_idle
 from turnlog_compressor.transcript import estimated_tokens, text_of
 from turnlog_events import event as ev
 from turnlog_events.event import Event
 from turnlog_events.payloads import CompressionRequested
 from turnlog_events.upcast import payload_of
-
-Key = tuple[str, str]
-"""(tenant, session_id)."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """Bounds of memory. Above `waiting_max` sessions the one silent for longest is compressed early; at `due_max`
-    orders and requests the follower pauses; `remembered_max` sessions keep what is known of their cover. Sessions whose
-    id begins with one of `left_alone` are compressed only when somebody asks for it."""
-
-    waiting_max: int = 20_000
-    due_max: int = 1_000
-    remembered_max: int = 100_000
-    left_alone: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A compression that somebody asked for. `event_id` and `position` are those of the request."""
-
-    task_id: str
-    up_to_version: int
-    event_id: str
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Look at this session now. `close_at` is the version to cover whole, None for full windows only."""
-
-    tenant: str
-    session_id: str
-    reason: Reason
-    close_at: int | None
-    task: Task | None
-    cause: str
-    position: int
-    version: int
-
-    @property
-    def key(self) -> Key:
-        """The session."""
-        return (self.tenant, self.session_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a job left uncovered of a session whose head it saw at `version`."""
-
-    version: int
-    turns: int
-    tokens: int
 
 
 @dataclass(slots=True)
@@ -97,8 +46,9 @@ class Watchlist:
         self._settings = settings
         self._watches: OrderedDict[Key, _Watch] = OrderedDict()  # in order of the last event
         self._known: OrderedDict[Key, tuple[int, int]] = OrderedDict()  # covered_to, tokens
-        self._urgent: deque[tuple[Key, Reason]] = deque()
-        self._ready: deque[tuple[Key, Reason]] = deque()
+        self._line = FairLine()
+        self._due: dict[str, int] = {}  # busy sessions by tenant
+        self._parked: dict[str, OrderedDict[Key, None]] = {}  # due, but their tenant has its share of what is
         self._put_off: list[tuple[float, Key, Reason]] = []
         self._busy: set[Key] = set()
         self._tasks = 0
@@ -146,22 +96,22 @@ class Watchlist:
         """Let time pass: sessions become idle, put-off orders come back, too many sessions are cut short."""
         while self._put_off and self._put_off[0][0] <= now_s:
             _, key, reason = heapq.heappop(self._put_off)
-            self._enqueue(key, reason)
+            self._line.put(key, reason)
         crowd = len(self._watches) - self._settings.waiting_max
         for number, (key, watch) in enumerate(list(self._oldest(now_s, crowd))):
             if watch.busy:
                 continue
             if number < crowd:
-                self._queue(key, watch, Reason.IDLE)
+                self._queue(key, watch, Reason.IDLE, share=False)
             else:
                 self._settle(key, watch, now_s)
 
     def take(self) -> Order | None:
         """The next order; None while nothing is due. Each order must come back in `done` or `put_off`."""
-        queue = self._urgent or self._ready
-        if not queue:
+        taken = self._line.take()
+        if taken is None:
             return None
-        key, reason = queue.popleft()
+        key, reason = taken
         watch = self._watches[key]
         watch.new_tokens = 0
         task = watch.tasks[0] if watch.tasks else None
@@ -186,9 +136,11 @@ class Watchlist:
         watch.tokens = (left.tokens if left else 0) + (watch.new_tokens if fresh else 0)
         watch.first_position = order.position
         self._settle(order.key, watch, now_s)
+        self._unpark(order.tenant, now_s)
 
     def put_off(self, order: Order, until_s: float) -> None:
         """The order could not be worked on now; it comes back."""
+        self._line.ended(order.key)
         heapq.heappush(self._put_off, (until_s, order.key, order.reason))
 
     def safe_position(self, last: int) -> int:
@@ -240,15 +192,33 @@ class Watchlist:
         watch = self._watches[key] = _Watch(covered_to=covered_to, version=covered_to, tokens=tokens)
         return watch
 
-    def _queue(self, key: Key, watch: _Watch, reason: Reason) -> None:
+    def _queue(self, key: Key, watch: _Watch, reason: Reason, *, share: bool = True) -> None:
+        """The session is due. Beyond its tenant's share it is set aside until one of the tenant's is done: what is due
+        bounds the follower, and one tenant must not stop it for all. Meanwhile it holds the checkpoint as a waiting
+        session does."""
+        tenant = key[0]
+        if share and reason not in URGENT and self._due.get(tenant, 0) >= self._settings.tenant_due_max:
+            self._parked.setdefault(tenant, OrderedDict())[key] = None
+            return
         watch.busy = True
         self._busy.add(key)
-        self._enqueue(key, reason)
-
-    def _enqueue(self, key: Key, reason: Reason) -> None:
-        urgent = reason in (Reason.REQUESTED, Reason.RETRACTED)
-        (self._urgent if urgent else self._ready).append((key, reason))
+        self._due[tenant] = self._due.get(tenant, 0) + 1
+        self._line.put(key, reason)
 
     def _free(self, key: Key, watch: _Watch) -> None:
         watch.busy = False
         self._busy.discard(key)
+        self._line.ended(key)
+        self._due[key[0]] -= 1
+        if not self._due[key[0]]:
+            del self._due[key[0]]
+
+    def _unpark(self, tenant: str, now_s: float) -> None:
+        """There is room for one more of the tenant's."""
+        parked = self._parked.get(tenant)
+        while parked and self._due.get(tenant, 0) < self._settings.tenant_due_max:
+            key, _ = parked.popitem(last=False)
+            if watch := self._watches.get(key):
+                self._settle(key, watch, now_s)
+        if not parked:
+            self._parked.pop(tenant, None)

@@ -7,9 +7,11 @@ from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
+from turnlog_limits import limits_gate
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
 
 
@@ -27,7 +29,11 @@ def main() -> None:
         store = await Store.open(database_url, store_settings(settings))
         bus = Bus(nats_url, bus_settings(settings))
         try:
-            async with door(settings) as gate, ingest(store, bus, settings, stop, gate) as app:
+            async with (
+                door(settings) as credentials,
+                limits_gate(settings) as limits,
+                ingest(store, bus, settings, stop, in_order(credentials, limits)) as app,
+            ):
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
                 health = Health(app, checks, stop)
                 async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):

@@ -20,6 +20,7 @@ from turnlog_ingest.bulk import load
 from turnlog_ingest.turn_body import idempotency_key
 from turnlog_ingest.writes import WriteHeaders, Writes
 from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send, read_body, respond
+from turnlog_runtime.charges import COMPRESSIONS, TURNS, charge_of
 from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.described import asks_for_credential
 from turnlog_runtime.principal import Gate, open_gate, tenant_of
@@ -61,8 +62,11 @@ class HotWrites:
                     session_id = unquote(session_id)
                 if scope["query_string"]:
                     raise Problem(422, "unknown_parameter", "this call takes no query parameters", "query")
+                charge = charge_of(scope)
+                await charge(TURNS, 1)
                 body = await read_body(scope, receive, self._body_max_bytes)
-                answer = await self._writes.store_turns(tenant_of(scope), session_id, body, write_headers(scope))
+                headers = write_headers(scope)
+                answer = await self._writes.store_turns(tenant_of(scope), session_id, body, headers, charge)
                 await respond(send, 201, answer)
                 return
         await self._app(scope, receive, send)
@@ -90,13 +94,16 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     _plain_errors(app)
 
     async def turns(session_id: str, request: Request) -> Response:
-        body = await read_body(request.scope, request.receive, body_max_bytes)
-        answer = await writes.store_turns(tenant_of(request.scope), session_id, body, write_headers(request.scope))
+        scope, charge = request.scope, charge_of(request.scope)
+        await charge(TURNS, 1)
+        body = await read_body(scope, request.receive, body_max_bytes)
+        answer = await writes.store_turns(tenant_of(scope), session_id, body, write_headers(scope), charge)
         return Response(answer, 201, media_type="application/json")
 
     async def bulk(request: Request) -> Response:
         body = await read_body(request.scope, request.receive, bulk_max_bytes, patient=True)
-        answer = await load(writes, tenant_of(request.scope), body, write_headers(request.scope))
+        scope = request.scope
+        answer = await load(writes, tenant_of(scope), body, write_headers(scope), charge_of(scope))
         return Response(answer, 200, media_type="application/x-ndjson")
 
     async def retract(
@@ -115,10 +122,12 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     async def compress(session_id: str, request: Request) -> Response:
         if (await read_body(request.scope, request.receive, 1024)).strip() not in (b"", b"{}"):
             raise Problem(422, "unknown_field", "body: this call takes none", "body")
+        await charge_of(request.scope)(COMPRESSIONS, 1)
         answer = await writes.request_compression(tenant_of(request.scope), session_id, write_headers(request.scope))
         return Response(answer, 202, media_type="application/json")
 
     async def store_memory(request: Request) -> Response:
+        await charge_of(request.scope)(TURNS, 1)
         body = await read_body(request.scope, request.receive, body_max_bytes)
         answer = await writes.store_memory(tenant_of(request.scope), body, write_headers(request.scope))
         return Response(answer, 200, media_type="application/json")

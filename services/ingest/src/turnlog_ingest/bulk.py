@@ -1,7 +1,8 @@
 """NDJSON in, NDJSON out: any number of sessions, each line a turn with its `session_id`, one result a line in order.
 
-A wrong line is reported with its number and passed over. A failure that may pass (PostgreSQL away, queue full) stops
-the load there: the lines after it are answered as not tried, and the same body may be sent again.
+A wrong line is reported with its number and passed over. A failure that may pass (PostgreSQL away, queue full, a limit
+used up) stops the load there: the lines after it are answered as not tried, and the same body may be sent again. Turns
+are charged a window of lines at a time, wrong lines and duplicates among them.
 """
 
 import asyncio
@@ -13,9 +14,11 @@ from turnlog_events.strict_json import parse
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, Placed, Rejected, Stored, StoreError
 from turnlog_follow.fence import Fenced
 from turnlog_ingest.log_writers import LogWriter
+from turnlog_ingest.reading_lane import STEP_TURNS, ReadingLane
 from turnlog_ingest.turn_body import json_line, turn_event
 from turnlog_ingest.waiting_writes import InOrder, QueueFull
 from turnlog_ingest.writes import WriteHeaders, Writes, rejection
+from turnlog_runtime.charges import TURNS, Charge, free
 from turnlog_runtime.problems import Problem, problem_of
 
 LINES_MAX = 10_000
@@ -44,13 +47,18 @@ def line_event(tenant: str, line: bytes, number: int, key: str | None, trace: st
     return turn_event(tenant, checked_session_id(session_id), raw, turn_id, trace=trace)
 
 
-async def load(writes: Writes, tenant: str, body: bytes, headers: WriteHeaders) -> bytes:
+async def load(writes: Writes, tenant: str, body: bytes, headers: WriteHeaders, charge: Charge = free) -> bytes:
     """Store every line that can be; the answer, one result a line."""
     lines = split_lines(body)
     out: list[bytes] = []
     for start in range(0, len(lines), WINDOW_LINES):
         window = lines[start : start + WINDOW_LINES]
-        results, stopped = await _load_window(writes, tenant, window, start + 1, headers)
+        try:
+            await charge(TURNS, len(window))
+        except Problem as problem:
+            results, stopped = _limited(problem, start + 1, len(window)), True
+        else:
+            results, stopped = await _load_window(writes, tenant, window, start + 1, headers)
         out += results
         if stopped:
             out += (_not_tried(n) for n in range(start + len(window) + 1, len(lines) + 1))
@@ -66,9 +74,10 @@ async def _load_window(
 ) -> tuple[list[bytes], bool]:
     """The answers of a window's lines, and whether the load stops after it."""
     try:
-        outcomes = await _append(await writes.writer_of(tenant), tenant, lines, first, headers)
+        events = await _events(writes.lane, tenant, lines, first, headers)
+        outcomes = await _append(await writes.writer_of(tenant), events)
         if any(isinstance(outcome, Rejected) and outcome.code == "wrong_log" for outcome in outcomes):
-            outcomes = await _append(await writes.moved(tenant), tenant, lines, first, headers)
+            outcomes = await _append(await writes.moved(tenant), events)
     except StoreError as error:
         outcomes = [error]
     results = [_result(number, outcome) for number, outcome in enumerate(outcomes, first)]
@@ -76,18 +85,31 @@ async def _load_window(
     return [line for line, _ in results] + missing, any(stops for _, stops in results)
 
 
-async def _append(
-    writer: LogWriter, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
-) -> list[Outcome]:
-    """What became of each line, in order; shorter than `lines` when the queue or the fence ended it."""
+async def _events(
+    lane: ReadingLane, tenant: str, lines: list[bytes], first: int, headers: WriteHeaders
+) -> list[NewEvent | InvalidField]:
+    """The event of each line, or what is wrong with it."""
+    events: list[NewEvent | InvalidField] = []
+    for number, line in enumerate(lines, first):
+        if number % STEP_TURNS == 0:
+            await lane.step(tenant)
+        try:
+            events.append(line_event(tenant, line, number, headers.idempotency_key, headers.trace()))
+        except InvalidField as error:
+            events.append(error)
+    return events
+
+
+async def _append(writer: LogWriter, events: list[NewEvent | InvalidField]) -> list[Outcome]:
+    """What became of each line, in order; shorter than `events` when the queue or the fence ended it."""
     queued: list[InvalidField | StoreError | asyncio.Future[Appended]] = []
     order = InOrder()
-    for number, line in enumerate(lines, first):
+    for event in events:
+        if isinstance(event, InvalidField):
+            queued.append(event)
+            continue
         try:
-            event = line_event(tenant, line, number, headers.idempotency_key, headers.trace())
             queued.append(writer.submit(AppendRequest((event,)), order))
-        except InvalidField as error:
-            queued.append(error)
         except (QueueFull, Fenced) as error:
             order.broken = True
             queued.append(error)
@@ -138,6 +160,12 @@ def _stored(number: int, place: Placed) -> bytes:
 
 def _refused(number: int, problem: Problem) -> bytes:
     return json_line({"line": number, "status": "refused", "error": problem.body()["error"]})
+
+
+def _limited(problem: Problem, first: int, count: int) -> list[bytes]:
+    """The answers of a window that a limit refused."""
+    retry = f"was not stored; {problem.message}"
+    return [_failed(first, problem.code, retry), *(_not_tried(first + n) for n in range(1, count))]
 
 
 def _failed(number: int, code: str, message: str) -> bytes:

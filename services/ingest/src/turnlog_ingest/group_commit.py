@@ -5,23 +5,25 @@ While a batch is being committed the next one gathers. Under load it starts once
 last two batches had on average (or after a few milliseconds): half of the clients are then served while the other
 half's requests are being committed, and the fixed cost of a transaction is shared. A lone request never waits.
 
-The queue is bounded in events; what does not fit is refused at once (not stored). A request waits at most `deadline_s`
-in all: still queued then, it is refused (not stored), also while a batch before it hangs; under way then, its outcome
-is unknown.
+Tenants take turns (`fair_queue`), so a request waits for the batch under way and for its own, however much others have
+queued. The queue is bounded in events, and in what one tenant may have of it; what does not fit is refused at once (not
+stored). A request waits at most `deadline_s` in all: still queued then, it is refused (not stored), also while a batch
+before it hangs; under way then, its outcome is unknown.
 """
 
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StatementFailed, StoreError, StoreUnavailable
+from turnlog_ingest.fair_queue import FairQueue, Room
 from turnlog_ingest.waiting_writes import InOrder, QueueFull, Waiting
 
 BATCH_EVENTS = Histogram(
@@ -36,6 +38,7 @@ QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a comm
 REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the queue was full")
 
 BATCH_BYTES = 8 * 1024 * 1024
+EXPRESS_EVENTS = 10
 LEAST_APPEND_S = 0.05
 _log = structlog.get_logger()
 
@@ -51,10 +54,12 @@ class Appender(Protocol):
 class GroupCommitSettings:
     """Bounds of a batch, of the queue and of a request's time.
 
-    `gather_s` is the longest that a batch waits for company, when those before it had `load_requests` or more.
+    `gather_s` is the longest that a batch waits for company, when those before it had `load_requests` or more. While
+    several tenants write, a batch takes no further request once it has `shared_batch_events`.
     """
 
     batch_events: int = 1000
+    shared_batch_events: int = 100
     queue_events: int = 20_000
     deadline_s: float = 5.0
     gather_s: float = 0.005
@@ -74,8 +79,7 @@ class GroupCommit:
         """`committed` is told of every committed batch: the relay listens."""
         self._store, self._log, self._settings = store, log, settings
         self._committed = committed
-        self._queue: deque[Waiting] = deque()
-        self._queued_events = 0
+        self._queue = FairQueue(settings.queue_events)
         self._wake = asyncio.Event()
         self._wake_at = 1
         self._closing = False
@@ -90,19 +94,18 @@ class GroupCommit:
         """Queue a request; the future gets its result, or `StoreUnavailable`, `OutcomeUnknown`, `UnknownLog`.
 
         `deadline` (of the monotonic clock) is when the future is done at the latest; by default `deadline_s` from now.
-        Raises `QueueFull` at once when the queue is full or the process is draining. Cancelling the future does not
-        take the request back.
+        Raises `QueueFull` at once when the queue (or the tenant's part of it) is full, or the process is draining.
+        Cancelling the future does not take the request back.
         """
-        events = len(request.events)
-        if self._closing or self._queued_events + events > self._settings.queue_events:
+        if self._closing or not self._queue.has_room(request.events[0].tenant, len(request.events)):
             REFUSED.inc()
             raise QueueFull("too many writes are waiting")
         result: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        ends_at = time.monotonic() + self._settings.deadline_s
+        now = time.monotonic()
+        ends_at = now + self._settings.deadline_s
         if deadline is not None and deadline < ends_at:
             ends_at = deadline
-        self._queue.append(Waiting(request, ends_at, result, order))
-        self._queued_events += events
+        self._queue.push(Waiting(request, ends_at, result, order), now)
         if ends_at < self._expires_at:
             self._expire_at(ends_at)
         if len(self._queue) >= self._wake_at:
@@ -139,13 +142,10 @@ class GroupCommit:
         """Refuse what is still queued at its deadline; look again when the next one is due."""
         self._expiry, self._expires_at = None, math.inf
         now = time.monotonic()
-        late = [waiting for waiting in self._queue if waiting.deadline <= now]
-        if late:
-            self._queue = deque(waiting for waiting in self._queue if waiting.deadline > now)
-            for waiting in late:
-                self._refuse(waiting)
+        for waiting in self._queue.take_late(now):
+            self._refuse(waiting)
         if self._queue:
-            self._expire_at(min(waiting.deadline for waiting in self._queue))
+            self._expire_at(self._queue.next_deadline())
 
     async def _gathered(self, company: int) -> bool:
         """Wait for a request, and shortly for `company` requests. False when closed and empty."""
@@ -165,48 +165,32 @@ class GroupCommit:
         await self._wake.wait()
 
     def _take(self) -> list[Waiting]:
-        """The next batch. A request that shares a key with one already taken waits for the next: within one call
-        of the append function a key is looked up once."""
-        batch: list[Waiting] = []
-        events = size_bytes = 0
-        keys: set[tuple[str, str, str]] = set()
-        held_back: list[Waiting] = []
+        """The next batch. While several tenants write it is kept short: whoever comes next waits for the one that is
+        under way."""
         now = time.monotonic()
-        least_s = self._least_s()
-        while self._queue:
-            waiting = self._queue[0]
-            count = len(waiting.request.events)
-            if batch and (waiting.alone or batch[0].alone):
-                break
-            full = events + count > self._settings.batch_events or size_bytes + waiting.size_bytes > BATCH_BYTES
-            if batch and full:
-                break
-            self._queue.popleft()
-            if waiting.deadline - now < least_s or (waiting.order is not None and waiting.order.broken):
-                self._refuse(waiting)
-                continue
-            own = {(event.tenant, event.session_id, event.key) for event in waiting.request.events}
-            if keys & own:
-                held_back.append(waiting)
-                keys |= own
-                continue
-            keys |= own
-            batch.append(waiting)
-            events += count
-            size_bytes += waiting.size_bytes
-        self._queue.extendleft(reversed(held_back))
-        self._queued_events -= events
-        self._queued_gauge.set(self._queued_events)
-        BATCH_EVENTS.observe(events)
+        settings, most = self._settings, self._settings.batch_events
+        room = Room(most, BATCH_BYTES, most, most)
+        if self._queue.shared(now):
+            room = Room(most, BATCH_BYTES, min(most, settings.shared_batch_events), EXPRESS_EVENTS)
+        batch = self._queue.take(room, partial(self._refused, now, self._least_s()))
+        self._queued_gauge.set(self._queue.events)
+        BATCH_EVENTS.observe(sum(len(waiting.request.events) for waiting in batch))
         return batch
+
+    def _refused(self, now: float, least_s: float, waiting: Waiting) -> bool:
+        """Refuse a request that has too little time left, or whose order is broken; whether it was."""
+        if waiting.deadline - now >= least_s and (waiting.order is None or not waiting.order.broken):
+            return False
+        self._refuse(waiting)
+        return True
 
     def _least_s(self) -> float:
         """What a request must have left to be taken. A batch has the time of its most urgent request: one that has less
         than a commit takes now would make the outcome of all the others unknown, and the next batch's, too."""
         return max(LEAST_APPEND_S, min(1.5 * self._last_commit_s, self._settings.deadline_s / 2))
 
-    def _refuse(self, waiting: Waiting) -> None:
-        self._queued_events -= len(waiting.request.events)
+    @staticmethod
+    def _refuse(waiting: Waiting) -> None:
         waiting.fail(StoreUnavailable("nothing was stored: its turn did not come in time, or a write before it failed"))
 
     async def _commit(self, batch: list[Waiting]) -> None:
@@ -244,9 +228,6 @@ class GroupCommit:
             batch[0].fail(error)
             return
         _log.warning("append_singly", log=self._log, requests=len(batch), cause=type(error).__name__)
-        for waiting in reversed(batch):
-            waiting.alone = True
-            self._queued_events += len(waiting.request.events)
-            self._queue.appendleft(waiting)
+        self._queue.push_first(batch)
         if (ends_at := min(waiting.deadline for waiting in batch)) < self._expires_at:
             self._expire_at(ends_at)

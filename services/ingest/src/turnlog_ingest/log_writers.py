@@ -25,7 +25,12 @@ class LogWriter:
     """The writer of one log."""
 
     def __init__(self, store: Store, bus: Bus, log: str, settings: IngestSettings) -> None:
-        limits = GroupCommitSettings(settings.commit_batch_events, settings.commit_queue_events, settings.deadline_s)
+        limits = GroupCommitSettings(
+            settings.commit_batch_events,
+            settings.commit_shared_batch_events,
+            settings.commit_queue_events,
+            settings.deadline_s,
+        )
         relaying = RelaySettings(batch_events=settings.relay_batch_events, poll_s=settings.relay_poll_s)
         self.log = log
         self.fence = Fence(log)

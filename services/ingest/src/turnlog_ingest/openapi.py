@@ -53,6 +53,7 @@ _ERRORS = {
     413: _problem("The body is too large."),
     415: _problem("The body is compressed or not UTF-8."),
     422: _problem("A field is wrong; `error.param` names it."),
+    429: _problem("A limit is used up, and nothing was stored; try again after `Retry-After` seconds."),
     503: _problem("Nothing was stored; try again after `Retry-After` seconds."),
     504: _problem("The outcome is unknown; send the same again with the same ids."),
 }
@@ -98,6 +99,7 @@ BULK: dict[str, Any] = {
         413: _ERRORS[413],
         415: _ERRORS[415],
         422: _ERRORS[422],
+        429: _ERRORS[429],
     },
     "openapi_extra": {
         "requestBody": {

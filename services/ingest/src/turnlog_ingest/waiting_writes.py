@@ -18,9 +18,9 @@ class InOrder:
 
 
 class Waiting:
-    """One request in the queue. `deadline` is of the monotonic clock; `alone`: it gets a batch of its own."""
+    """One request in the queue. `deadline` is of the monotonic clock."""
 
-    __slots__ = ("alone", "deadline", "order", "request", "result", "size_bytes")
+    __slots__ = ("deadline", "order", "request", "result", "size_bytes")
 
     def __init__(
         self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]", order: InOrder | None
@@ -29,7 +29,6 @@ class Waiting:
         self.order = order
         self.deadline = deadline
         self.result = result
-        self.alone = False
         self.size_bytes = sum(len(event.payload) for event in request.events)
 
     def fail(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ wrong.
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -19,11 +20,13 @@ from turnlog_events.payloads import CompressionRequested, TurnsRetracted
 from turnlog_events.strict_json import parse
 from turnlog_eventstore import AppendRequest, Placed, Rejected, Store, Stored, StoreUnavailable
 from turnlog_ingest.log_writers import LogWriter, LogWriters
+from turnlog_ingest.reading_lane import LARGE_BYTES, STEP_TURNS, ReadingLane
 from turnlog_ingest.tool_body import memory_turn
 from turnlog_ingest.turn_body import placed_json, turn_event
+from turnlog_runtime.charges import TURNS, Charge, free
 from turnlog_runtime.problems import Problem
+from turnlog_runtime.settings import TURNS_PER_REQUEST
 
-TURNS_PER_REQUEST = 1_000
 CONFLICT = "turn_id_conflict"
 _IF_MATCH = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.s\d+)?"')
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -58,15 +61,41 @@ class Writes:
     def __init__(self, writers: LogWriters, store: Store, deadline_s: float) -> None:
         """`deadline_s` is the longest that one write may take in all."""
         self._writers, self._store, self._deadline_s = writers, store, deadline_s
+        self.lane = ReadingLane()
 
-    async def store_turns(self, tenant: str, session_id: str, body: bytes, headers: WriteHeaders) -> bytes:
-        """Store one turn, or `{"turns": […]}`; the answer's JSON."""
+    async def store_turns(
+        self, tenant: str, session_id: str, body: bytes, headers: WriteHeaders, charge: Charge = free
+    ) -> bytes:
+        """Store one turn, or `{"turns": […]}`; the answer's JSON. The first turn is charged before this is called, so
+        that a body beyond the limits is not even read; the others here, duplicates among them."""
+        if len(body) > LARGE_BYTES:
+            await self.lane.step(tenant)
         raw = parse(body)
+        session_id = checked_session_id(session_id)
         many = isinstance(raw, dict) and "turns" in raw
-        events = _turn_events(tenant, checked_session_id(session_id), raw, headers)
+        if many:
+            turns = _turn_list(raw)
+            if len(turns) > 1:
+                await charge(TURNS, len(turns) - 1)
+            events = await self._turn_events(tenant, session_id, turns, headers)
+        else:
+            events = (turn_event(tenant, session_id, raw, headers.idempotency_key, trace=headers.trace()),)
         placed = await self.append(AppendRequest(events, headers.expected_version()))
         answers = [_placed(place) for place in placed]
         return b'{"turns":[' + b",".join(answers) + b"]}" if many else answers[0]
+
+    async def _turn_events(
+        self, tenant: str, session_id: str, turns: list[object], headers: WriteHeaders
+    ) -> tuple[NewEvent, ...]:
+        key, trace = headers.idempotency_key, headers.trace()
+        events: list[NewEvent] = []
+        for number, turn in enumerate(turns, 1):
+            if number % STEP_TURNS == 0:
+                await self.lane.step(tenant)
+            own_key = f"{key}#{number}" if key else None
+            events.append(turn_event(tenant, session_id, turn, own_key, f"turns.{number - 1}", trace))
+        _once_each(events)
+        return tuple(events)
 
     async def retract(
         self,
@@ -187,25 +216,23 @@ def rejection(result: Rejected) -> Problem | StoreUnavailable:
     )
 
 
-def _turn_events(tenant: str, session_id: str, raw: object, headers: WriteHeaders) -> tuple[NewEvent, ...]:
-    key, trace = headers.idempotency_key, headers.trace()
-    if not (isinstance(raw, dict) and "turns" in raw):
-        return (turn_event(tenant, session_id, raw, key, trace=trace),)
+def _turn_list(raw: dict[str, object]) -> list[object]:
+    """The turns of a request of many. Raises `InvalidField`."""
     if unknown := raw.keys() - {"turns"}:
         raise InvalidField(min(unknown), "is not a known field beside turns; remove it", "unknown_field")
     turns = raw["turns"]
     if not isinstance(turns, list) or not 1 <= len(turns) <= TURNS_PER_REQUEST:
         raise InvalidField("turns", f"must be a list of 1 to {TURNS_PER_REQUEST} turns", "turns_count")
-    events = tuple(
-        turn_event(tenant, session_id, turn, f"{key}#{number}" if key else None, f"turns.{number - 1}", trace)
-        for number, turn in enumerate(turns, 1)
-    )
+    return turns
+
+
+def _once_each(events: Sequence[NewEvent]) -> None:
+    """Raise `Problem` 409 for a turn id that stands twice."""
     seen: set[str] = set()
     for event in events:
         if event.key in seen:
             raise Problem(409, "turn_id_twice", f"turn_id {event.key} stands twice in this request", "turn_id")
         seen.add(event.key)
-    return events
 
 
 def _own_event(

@@ -6,10 +6,12 @@ import sys
 from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
+from turnlog_limits import limits_gate
 from turnlog_query.service import query
 from turnlog_runtime.health import Check, Health
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import QuerySettings, SettingsError, load, required_url
 
 
@@ -34,7 +36,11 @@ def main() -> None:
         # Without an address of NATS, live events come from PostgreSQL, a little later.
         bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url is not None else None
         try:
-            async with door(settings) as gate, query(store, bus, settings, stop, gate) as app:
+            async with (
+                door(settings) as credentials,
+                limits_gate(settings) as limits,
+                query(store, bus, settings, stop, in_order(credentials, limits)) as app,
+            ):
                 # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
                 checks = {"postgres": Check(lambda: store.head(settings.log))}
                 health = Health(app, checks, stop)

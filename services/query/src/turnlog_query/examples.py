@@ -170,18 +170,36 @@ _STATUSES: Mapping[int, tuple[str, str]] = {
     404: ("session_not_found", "session trip-to-lisbon has no turn"),
     409: ("version_not_reached", "min_version: the session is at version 41, below 42"),
     422: ("out_of_range", "limit: Input should be greater than or equal to 1"),
+    429: (
+        "rate_limited",
+        "6000 requests a minute for each credential are allowed, and they are used up; try again in 3 s",
+    ),
     503: ("store_unavailable", "the read model cannot answer this and PostgreSQL is away; try again"),
 }
-_TITLES = {400: "Bad Request", 404: "Not Found", 409: "Conflict", 422: "Unprocessable Content", 503: "Unavailable"}
-_KINDS = {400: "invalid_request", 404: "not_found", 409: "conflict", 422: "invalid_request", 503: "unavailable"}
+_TITLES = {
+    400: "Bad Request",
+    404: "Not Found",
+    409: "Conflict",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    503: "Unavailable",
+}
+_KINDS = {
+    400: "invalid_request",
+    404: "not_found",
+    409: "conflict",
+    422: "invalid_request",
+    429: "rate_limit",
+    503: "unavailable",
+}
 
 
 def documented(example: Any, *statuses: int, media_type: str = "application/json") -> dict[str, Any]:
-    """What a route's documentation says of its answers; 422 and 503 are every route's."""
+    """What a route's documentation says of its answers; 422, 429 and 503 are every route's."""
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer.", "content": {media_type: {"example": example}}}
     }
-    for status in sorted({*statuses, 422, 503}):
+    for status in sorted({*statuses, 422, 429, 503}):
         responses[status] = (
             {"description": "The client has this answer already."} if status == 304 else _problem(status)
         )
