@@ -6,13 +6,16 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 import uvicorn
 
 from turnlog_runtime.asgi import App
+from turnlog_runtime.connection import Connection
 from turnlog_runtime.leaving import LINGER_S, Server
+from turnlog_runtime.request_head import HttpLimits
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -87,9 +90,11 @@ async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> N
 
 
 @contextlib.asynccontextmanager
-async def serving(app: App, host: str, port: int, shutdown_s: float, drain_s: float = 0.0) -> AsyncIterator[int]:
-    """Serve `app`; yields the port bound (useful with port 0). On leaving, requests are taken for `drain_s` more, with
-    each answer ending its connection; then open ones may finish for `shutdown_s`.
+async def serving(
+    app: App, host: str, port: int, shutdown_s: float, drain_s: float = 0.0, limits: HttpLimits = HttpLimits()
+) -> AsyncIterator[int]:
+    """Serve `app` over HTTP/1.1 within `limits`; yields the port bound (useful with port 0). On leaving, requests are
+    taken for `drain_s` more, with each answer ending its connection; then open ones may finish for `shutdown_s`.
 
     Raises `OSError` when the address cannot be bound.
     """
@@ -97,7 +102,8 @@ async def serving(app: App, host: str, port: int, shutdown_s: float, drain_s: fl
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=partial(Connection, limits=limits),  # type: ignore[arg-type]
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",

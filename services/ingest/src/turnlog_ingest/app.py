@@ -5,7 +5,6 @@ ASGI: measured, FastAPI's routing, dependency and response handling cost more th
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -13,7 +12,6 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from turnlog_events.errors import InvalidField
 from turnlog_ingest import openapi
 from turnlog_ingest.answers import outcome_unknown, write_problem
 from turnlog_ingest.bulk import load
@@ -24,6 +22,7 @@ from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.principal import Gate, open_gate, tenant_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
+from turnlog_runtime.routes import Paths, check_known, invalid_parameters, unambiguous
 
 BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
@@ -59,7 +58,7 @@ class HotWrites:
                 if "%" in session_id:
                     session_id = unquote(session_id)
                 if scope["query_string"]:
-                    raise Problem(422, "unknown_parameter", "this call takes no query parameters", "query")
+                    check_known(scope["query_string"], ())
                 body = await read_body(scope, receive, self._body_max_bytes)
                 answer = await self._writes.store_turns(tenant_of(scope), session_id, body, write_headers(scope))
                 await respond(send, 201, answer)
@@ -71,7 +70,7 @@ def create_app(
     writes: Writes, body_max_bytes: int, bulk_max_bytes: int, gate: Gate = open_gate, deadline_s: float = 5.0
 ) -> App:
     """The write API as one ASGI app. A write takes `deadline_s` at most once its body has arrived."""
-    routes = raising(documented(writes, body_max_bytes, bulk_max_bytes))
+    routes = unambiguous(raising(documented(writes, body_max_bytes, bulk_max_bytes)))
     app = gate(HotWrites(routes, writes, body_max_bytes))
     return Edge(app, write_problem, _deadlines(deadline_s))
 
@@ -85,15 +84,23 @@ def _deadlines(deadline_s: float) -> Deadlines:
 
 def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> FastAPI:
     """The routes with their OpenAPI descriptions."""
-    app = FastAPI(title="Turnlog: write API", version="1", openapi_url="/openapi.json", docs_url=None, redoc_url=None)
-    _plain_errors(app)
+    app = FastAPI(
+        title="Turnlog: write API",
+        version="0.1.0",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={RequestValidationError: _invalid, HTTPException: _no_route},
+    )
 
     async def turns(session_id: str, request: Request) -> Response:
+        check_known(request.scope["query_string"], ())
         body = await read_body(request.scope, request.receive, body_max_bytes)
         answer = await writes.store_turns(tenant_of(request.scope), session_id, body, write_headers(request.scope))
         return Response(answer, 201, media_type="application/json")
 
     async def bulk(request: Request) -> Response:
+        check_known(request.scope["query_string"], ())
         body = await read_body(request.scope, request.receive, bulk_max_bytes, patient=True)
         answer = await load(writes, tenant_of(request.scope), body, write_headers(request.scope))
         return Response(answer, 200, media_type="application/x-ndjson")
@@ -105,19 +112,21 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
         to_version: Annotated[int, Query(ge=1, le=MAX_VERSION)],
         reason: Annotated[str | None, Query(max_length=1000)] = None,
     ) -> Response:
-        _only_known(request, {"from_version", "to_version", "reason"})
+        check_known(request.scope["query_string"], ("from_version", "to_version", "reason"))
         answer = await writes.retract(
             tenant_of(request.scope), session_id, from_version, to_version, reason, write_headers(request.scope)
         )
         return Response(answer, 200, media_type="application/json")
 
     async def compress(session_id: str, request: Request) -> Response:
+        check_known(request.scope["query_string"], ())
         if (await read_body(request.scope, request.receive, 1024)).strip() not in (b"", b"{}"):
             raise Problem(422, "unknown_field", "body: this call takes none", "body")
         answer = await writes.request_compression(tenant_of(request.scope), session_id, write_headers(request.scope))
         return Response(answer, 202, media_type="application/json")
 
     async def store_memory(request: Request) -> Response:
+        check_known(request.scope["query_string"], ())
         body = await read_body(request.scope, request.receive, body_max_bytes)
         answer = await writes.store_memory(tenant_of(request.scope), body, write_headers(request.scope))
         return Response(answer, 200, media_type="application/json")
@@ -131,28 +140,13 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     return app
 
 
-def _only_known(request: Request, known: set[str]) -> None:
-    if unknown := set(request.query_params) - known:
-        raise Problem(422, "unknown_parameter", f"{min(unknown)}: is not a known parameter; remove it", min(unknown))
+async def _invalid(request: Request, error: Exception) -> Any:
+    assert isinstance(error, RequestValidationError)
+    raise invalid_parameters(error.errors())
 
 
-def _plain_errors(app: FastAPI) -> None:
-    """FastAPI's own errors as ours: raised on to the edge, which gives them the one form."""
-
-    async def invalid(_: Request, error: Any) -> Response:
-        first = error.errors()[0]
-        field = str(first["loc"][-1])
-        raise InvalidField(field, first["msg"][:1].lower() + first["msg"][1:], "invalid_parameter")
-
-    async def refused(_: Request, error: Any) -> Response:
-        codes = {404: "route_not_found", 405: "method_not_allowed"}
-        raise Problem(
-            error.status_code, codes.get(error.status_code, "refused"), str(error.detail), headers=error.headers
-        )
-
-    handlers: list[tuple[Any, Callable[..., Awaitable[Response]]]] = [
-        (RequestValidationError, invalid),
-        (HTTPException, refused),
-    ]
-    for kind, handler in handlers:
-        app.add_exception_handler(kind, handler)
+async def _no_route(request: Request, error: Exception) -> Any:
+    assert isinstance(error, HTTPException)
+    if error.status_code not in (404, 405):
+        raise error
+    raise Paths(request.app.openapi()["paths"]).refusal(request.scope["raw_path"].decode("latin-1"))
