@@ -172,7 +172,7 @@ def test_a_named_session_is_read() -> None:
     ("body", "field", "code"),
     [
         (b"{}", "agent_id", "missing_field"),
-        (b"[]", "body", "invalid_body"),
+        (b"[]", "body", "wrong_type"),
         (b'{"agent_id":1}', "agent_id", "invalid_id"),
         (b'{"agent_id":"a b"}', "agent_id", "invalid_id"),
         (b'{"agent_id":"a","session_id":"a/b"}', "session_id", "invalid_id"),

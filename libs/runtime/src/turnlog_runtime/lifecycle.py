@@ -57,6 +57,7 @@ def spare_the_collector() -> None:
 async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_unheard)
 
     def asked() -> None:
         if stop.is_set():
@@ -67,6 +68,11 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked)
     await main(stop)
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that nothing waits for. asyncio's own handler would write out tasks, and what they raised."""
+    _log.error("unheard_error", what=context.get("message"), exc_info=context.get("exception"))
 
 
 async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> None:

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from turnlog_events.errors import InvalidField
 from turnlog_ingest import openapi
 from turnlog_ingest.answers import outcome_unknown, write_problem
 from turnlog_ingest.bulk import load
@@ -31,16 +32,22 @@ SPARE_S = 0.3
 
 
 def write_headers(scope: Scope) -> WriteHeaders:
-    """The headers that matter to a write. Raises `InvalidField` for a bad `Idempotency-Key`."""
+    """The headers that matter to a write. Raises `InvalidField` for a bad `Idempotency-Key`, or one header twice."""
     key = if_match = traceparent = None
     for name, value in scope["headers"]:
         if name == b"idempotency-key":
-            key = value.decode("latin-1")
+            key = _once(key, value, "Idempotency-Key")
         elif name == b"if-match":
-            if_match = value.decode("latin-1")
+            if_match = _once(if_match, value, "If-Match")
         elif name == b"traceparent":
             traceparent = value.decode("latin-1")
     return WriteHeaders(idempotency_key(key), if_match, traceparent)
+
+
+def _once(before: str | None, value: bytes, name: str) -> str:
+    if before is not None:
+        raise InvalidField(name, "send this header once", "header_twice")
+    return value.decode("latin-1")
 
 
 class HotWrites:

@@ -26,7 +26,7 @@ from turnlog_runtime.problems import Problem
 TURNS_PER_REQUEST = 1_000
 CONFLICT = "turn_id_conflict"
 _IF_MATCH = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.s\d+)?"')
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)

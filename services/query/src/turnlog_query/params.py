@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from turnlog_events.ids import ID_PATTERN
+
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 AUDIT_LIMIT_DEFAULT = 100
 WAIT_MS_DEFAULT, WAIT_MS_MAX = 2_000, 10_000
@@ -27,7 +29,7 @@ WaitMs = Annotated[
         description="How long to wait for the read model to reach `min_version` before PostgreSQL answers.",
     ),
 ]
-IdFilter = Annotated[str | None, Field(min_length=1, max_length=200)]
+IdFilter = Annotated[str | None, Field(json_schema_extra={"pattern": ID_PATTERN})]
 
 
 class _Params(BaseModel):
@@ -44,7 +46,7 @@ class SessionsParams(_Params):
     agent_id: IdFilter = Field(None, description="Only sessions in which this agent speaks or is remembered.")
     user_id: IdFilter = Field(None, description="Only sessions in which this user speaks or is remembered.")
     limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
 
 
 class TurnsParams(_Params):
