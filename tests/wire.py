@@ -1,8 +1,11 @@
 """HTTP by hand, for tests of what libraries would never send: bytes out, answers in."""
 
 import asyncio
+import contextlib
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,24 +54,23 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self.writer = reader, writer
 
-    @classmethod
-    async def to(cls, port: int) -> "Wire":
-        """Connect."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
     async def answer(self) -> Answer | None:
         """The next answer; None when the connection was closed instead."""
         async with asyncio.timeout(ANSWER_S):
             try:
                 head = await self._reader.readuntil(b"\r\n\r\n")
-            except (asyncio.IncompleteReadError, ConnectionError) as end:
-                assert not getattr(end, "partial", b""), end
+            except asyncio.IncompleteReadError as end:
+                return self._nothing(end.partial)
+            except ConnectionError:
                 return None
             first, *lines = head.decode("latin-1").split("\r\n")[:-2]
             status = int(first.split(" ")[1])
             headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
             length = int(dict(headers).get("content-length", "0"))
             return Answer(status, headers, await self._reader.readexactly(length))
+
+    def _nothing(self, partial: bytes) -> None:
+        assert not partial, partial
 
     async def final(self) -> Answer | None:
         """The next answer that is not `100 Continue`."""
@@ -88,9 +90,17 @@ class Wire:
                 assert not rest, rest[:200]
                 return time.monotonic() - began
 
-    async def close(self) -> None:
-        """Close it."""
-        self.writer.close()
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Wire]:
+    """A connection, closed on leaving."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def request(
@@ -106,13 +116,10 @@ def request(
 async def ask(port: int, data: bytes) -> Answer:
     """What these bytes, sent on a connection of their own, are answered with. When the answer says that the connection
     ends, it must."""
-    wire = await Wire.to(port)
-    try:
+    async with connected(port) as wire:
         wire.writer.write(data)
         found = await wire.final()
         assert found is not None, "closed without an answer"
         if found.closes:
             await wire.closed()
         return found
-    finally:
-        await wire.close()

@@ -1,4 +1,4 @@
-"""Ids that would mean something to a store, a bus, a shell or a terminal: 422 wherever an id may stand, with its name."""
+"""Ids that would mean something to a store, a bus, a shell or a terminal: 422 with its name, wherever one may stand."""
 
 import json
 from urllib.parse import quote
@@ -80,8 +80,9 @@ def in_bodies(name: str, value: str) -> list[Attack]:
 def in_parameters(name: str, value: str) -> list[Attack]:
     id_ = quote(value, safe="")
     return [
-        Attack(f"{name}: {param} of {path}", request("GET", f"{path}?{param}={id_}"), 422, "invalid_id", param)
-        for path, param in (("/v1/sessions", "agent_id"), ("/v1/sessions", "user_id"), ("/v1/sessions/s/turns", "agent_id"))
+        Attack(f"{name}: ?{param} of {path}", request("GET", f"{path}?{param}={id_}"), 422, "invalid_id", param)
+        for path, params in (("/v1/sessions", ("agent_id", "user_id")), ("/v1/sessions/s/turns", ("agent_id",)))
+        for param in params
     ]  # fmt: skip
 
 

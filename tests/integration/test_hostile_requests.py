@@ -7,7 +7,7 @@ import pytest
 
 from attacks import TURN, Attack, names, post_turn
 from querying import fresh
-from wire import Wire, request
+from wire import connected, request
 
 LIVEZ = request("GET", "/livez")
 CHUNKED = "Transfer-Encoding: chunked"
@@ -160,79 +160,78 @@ async def test_a_trailer_does_not_pass_for_a_header(door) -> None:  # type: igno
 
 async def test_requests_in_a_pipeline_are_answered_in_order_and_garbage_after_them_last(door) -> None:  # type: ignore[no-untyped-def]
     session = fresh()
-    wire = await Wire.to(door.port)
-    turns = [post_turn(b'{"role":"user","content":"%d"}' % n)(session) for n in range(5)]
-    wire.writer.write(b"".join(turns) + LIVEZ + b"GARBAGE\r\n\r\n" + LIVEZ)
-    answers = [await wire.answer() for _ in range(7)]
-    assert [a.status for a in answers if a] == [201] * 5 + [200, 400]
-    assert [a.json["version"] for a in answers[:5] if a] == [1, 2, 3, 4, 5]
-    await wire.closed()
+    async with connected(door.port) as wire:
+        turns = [post_turn(b'{"role":"user","content":"%d"}' % n)(session) for n in range(5)]
+        wire.writer.write(b"".join(turns) + LIVEZ + b"GARBAGE\r\n\r\n" + LIVEZ)
+        answers = [await wire.answer() for _ in range(7)]
+        assert [a.status for a in answers if a] == [201] * 5 + [200, 400]
+        assert [a.json["version"] for a in answers[:5] if a] == [1, 2, 3, 4, 5]
+        await wire.closed()
 
 
 async def test_nothing_after_a_last_request_is_read(door) -> None:  # type: ignore[no-untyped-def]
     session = fresh()
-    wire = await Wire.to(door.port)
-    wire.writer.write(get("Connection: close") + post_turn(TURN)(session))
-    answer = await wire.answer()
-    assert answer is not None
-    assert answer.closes
-    await wire.closed()
-    read = Attack("read", request("GET", f"/v1/sessions/{session}/turns"), 404, "session_not_found", "session_id")
-    await read.made_on(door.port, session)
+    async with connected(door.port) as wire:
+        wire.writer.write(get("Connection: close") + post_turn(TURN)(session))
+        answer = await wire.answer()
+        assert answer is not None
+        assert answer.closes
+        await wire.closed()
+        read = Attack("read", request("GET", f"/v1/sessions/{session}/turns"), 404, "session_not_found", "session_id")
+        await read.made_on(door.port, session)
 
 
 async def test_a_body_that_was_not_read_is_never_taken_for_a_request(door) -> None:  # type: ignore[no-untyped-def]
     hidden = post_turn(TURN)(session := fresh())
     for path in ("/nothing", "/livez", "/v1/sessions/a%20b/turns"):
-        wire = await Wire.to(door.port)
-        wire.writer.write(request("POST", path, f"Content-Length: {len(hidden) + 1000}") + hidden)
-        answer = await wire.answer()
-        assert answer is not None
-        assert (answer.status // 100, answer.closes) == (4, True)
-        await wire.closed()
-        await wire.close()
+        async with connected(door.port) as wire:
+            wire.writer.write(request("POST", path, f"Content-Length: {len(hidden) + 1000}") + hidden)
+            answer = await wire.answer()
+            assert answer is not None
+            assert (answer.status // 100, answer.closes) == (4, True)
+            await wire.closed()
     read = Attack("read", request("GET", f"/v1/sessions/{session}/turns"), 404, "session_not_found", "session_id")
     await read.made_on(door.port, session)
 
 
 async def test_a_client_that_waits_for_100_is_told_to_go_on_or_refused_at_once(door) -> None:  # type: ignore[no-untyped-def]
     path = f"/v1/sessions/{fresh()}/turns"
-    wire = await Wire.to(door.port)
-    wire.writer.write(request("POST", path, "Expect: 100-continue", f"Content-Length: {len(TURN)}"))
-    goes_on = await wire.answer()
-    assert goes_on is not None
-    assert goes_on.status == 100
-    wire.writer.write(TURN)
-    stored = await wire.answer()
-    assert stored is not None
-    assert (stored.status, stored.closes) == (201, False)
-    wire.writer.write(request("POST", path, "Expect: 100-continue", "Content-Length: 50000000"))
-    refused = await wire.answer()
-    assert refused is not None
-    assert (refused.status, refused.closes) == (413, True)
-    await wire.closed()
+    async with connected(door.port) as wire:
+        wire.writer.write(request("POST", path, "Expect: 100-continue", f"Content-Length: {len(TURN)}"))
+        goes_on = await wire.answer()
+        assert goes_on is not None
+        assert goes_on.status == 100
+        wire.writer.write(TURN)
+        stored = await wire.answer()
+        assert stored is not None
+        assert (stored.status, stored.closes) == (201, False)
+        wire.writer.write(request("POST", path, "Expect: 100-continue", "Content-Length: 50000000"))
+        refused = await wire.answer()
+        assert refused is not None
+        assert (refused.status, refused.closes) == (413, True)
+        await wire.closed()
 
 
 async def test_a_50_mb_body_is_refused_while_it_is_read(door) -> None:  # type: ignore[no-untyped-def]
     """Before its end was sent; and a client that goes on sending still gets to read the answer."""
     path = f"/v1/sessions/{fresh()}/turns"
-    wire = await Wire.to(door.port)
-    wire.writer.write(request("POST", path, CHUNKED))
-    piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
-    sent_bytes = 0
-    answering = asyncio.ensure_future(wire.answer())
-    while not answering.done() and sent_bytes < 50_000_000:
-        wire.writer.write(piece)
-        await wire.writer.drain()
-        sent_bytes += 65_536
-    answer = await answering
-    assert answer is not None
-    assert (answer.status, answer.problem()["code"], answer.closes) == (413, "body_too_large", True)
-    assert sent_bytes < 40_000_000  # 8 MiB and what the buffers of both sides hold
+    async with connected(door.port) as wire:
+        wire.writer.write(request("POST", path, CHUNKED))
+        piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+        sent_bytes = 0
+        answering = asyncio.ensure_future(wire.answer())
+        while not answering.done() and sent_bytes < 50_000_000:
+            wire.writer.write(piece)
+            await wire.writer.drain()
+            sent_bytes += 65_536
+        answer = await answering
+        assert answer is not None
+        assert (answer.status, answer.problem()["code"], answer.closes) == (413, "body_too_large", True)
+        assert sent_bytes < 40_000_000  # 8 MiB and what the buffers of both sides hold
 
-    whole = await Wire.to(door.port)
-    whole.writer.write(request("POST", path, body=b" " * 50_000_000))
-    await whole.writer.drain()
-    late = await whole.answer()
-    assert late is not None
-    assert late.status == 413
+    async with connected(door.port) as whole:
+        whole.writer.write(request("POST", path, body=b" " * 50_000_000))
+        await whole.writer.drain()
+        late = await whole.answer()
+        assert late is not None
+        assert late.status == 413

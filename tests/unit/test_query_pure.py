@@ -173,10 +173,10 @@ def test_a_named_session_is_read() -> None:
     [
         (b"{}", "agent_id", "missing_field"),
         (b"[]", "body", "wrong_type"),
-        (b'{"agent_id":1}', "agent_id", "invalid_id"),
+        (b'{"agent_id":1}', "agent_id", "wrong_type"),
         (b'{"agent_id":"a b"}', "agent_id", "invalid_id"),
         (b'{"agent_id":"a","session_id":"a/b"}', "session_id", "invalid_id"),
-        (b'{"agent_id":"a","session_id":7}', "session_id", "invalid_id"),
+        (b'{"agent_id":"a","session_id":7}', "session_id", "wrong_type"),
         (b'{"agent_id":"a","limit":0}', "limit", "out_of_range"),
         (b'{"agent_id":"a","limit":1001}', "limit", "out_of_range"),
         (b'{"agent_id":"a","limit":true}', "limit", "invalid_integer"),

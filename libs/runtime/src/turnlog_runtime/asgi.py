@@ -186,7 +186,7 @@ class Edge:
 
 
 def request_id_of(headers: Headers) -> str:
-    """The id of a request: the client's `x-request-id` when it is 1 to 128 printable ASCII characters, else a new one."""
+    """A request's id: the client's `x-request-id` if that is 1 to 128 printable ASCII characters, else a new one."""
     for name, value in headers:
         if name == b"x-request-id" and 0 < len(value) <= 128 and value.isascii():
             given = value.decode("ascii")

@@ -41,7 +41,18 @@ class Deadlines:
 class TimeLimit:
     """The time limit of one request, which runs in the task that made it."""
 
-    __slots__ = ("_body_from_s", "_calmed", "_cancelling", "_late", "_scope", "_seconds", "_task", "at_s", "expired", "in_body")
+    __slots__ = (
+        "_body_from_s",
+        "_calmed",
+        "_cancelling",
+        "_late",
+        "_scope",
+        "_seconds",
+        "_task",
+        "at_s",
+        "expired",
+        "in_body",
+    )
 
     def __init__(self, seconds: float, late: Callable[[Scope], Problem], scope: Scope) -> None:
         task = asyncio.current_task()

@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-
 PLACES_MAX = 12
 
 

@@ -5,14 +5,16 @@ ASGI: measured, FastAPI's routing, dependency and response handling cost more th
 """
 
 import math
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from turnlog_events.errors import InvalidField
+from turnlog_events.ids import SESSION_ID_PATTERN, checked_session_id
 from turnlog_ingest import openapi
 from turnlog_ingest.answers import outcome_unknown, write_problem
 from turnlog_ingest.bulk import load
@@ -23,10 +25,14 @@ from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.principal import Gate, open_gate, tenant_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
-from turnlog_runtime.routes import Paths, check_known, invalid_parameters, unambiguous
+from turnlog_runtime.routes import Integer, Paths, check_known, invalid_parameters, unambiguous
 
 BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
+SessionId = Annotated[
+    str,
+    Path(description="The session.", examples=["trip-to-lisbon"], json_schema_extra={"pattern": SESSION_ID_PATTERN}),
+]
 SPARE_S = 0.3
 """The group commit keeps the deadline itself; the edge cuts what it cannot, so much later."""
 
@@ -66,6 +72,7 @@ class HotWrites:
                     session_id = unquote(session_id)
                 if scope["query_string"]:
                     check_known(scope["query_string"], ())
+                checked_session_id(session_id)  # before the body, which is not worth reading otherwise
                 body = await read_body(scope, receive, self._body_max_bytes)
                 answer = await self._writes.store_turns(tenant_of(scope), session_id, body, write_headers(scope))
                 await respond(send, 201, answer)
@@ -100,8 +107,9 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
         exception_handlers={RequestValidationError: _invalid, HTTPException: _no_route},
     )
 
-    async def turns(session_id: str, request: Request) -> Response:
+    async def turns(session_id: SessionId, request: Request) -> Response:
         check_known(request.scope["query_string"], ())
+        checked_session_id(session_id)
         body = await read_body(request.scope, request.receive, body_max_bytes)
         answer = await writes.store_turns(tenant_of(request.scope), session_id, body, write_headers(request.scope))
         return Response(answer, 201, media_type="application/json")
@@ -113,10 +121,10 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
         return Response(answer, 200, media_type="application/x-ndjson")
 
     async def retract(
-        session_id: str,
+        session_id: SessionId,
         request: Request,
-        from_version: Annotated[int, Query(ge=1, le=MAX_VERSION)],
-        to_version: Annotated[int, Query(ge=1, le=MAX_VERSION)],
+        from_version: Annotated[Integer, Query(ge=1, le=MAX_VERSION)],
+        to_version: Annotated[Integer, Query(ge=1, le=MAX_VERSION)],
         reason: Annotated[str | None, Query(max_length=1000)] = None,
     ) -> Response:
         check_known(request.scope["query_string"], ("from_version", "to_version", "reason"))
@@ -125,7 +133,7 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
         )
         return Response(answer, 200, media_type="application/json")
 
-    async def compress(session_id: str, request: Request) -> Response:
+    async def compress(session_id: SessionId, request: Request) -> Response:
         check_known(request.scope["query_string"], ())
         if (await read_body(request.scope, request.receive, 1024)).strip() not in (b"", b"{}"):
             raise Problem(422, "unknown_field", "body: this call takes none", "body")
@@ -144,6 +152,7 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     app.delete(f"{path}/turns", **openapi.RETRACT)(retract)
     app.post(f"{path}/compress", **openapi.COMPRESS)(compress)
     app.post("/tools/store_memory", **openapi.STORE_MEMORY)(store_memory)
+    app.openapi = partial(openapi.document_of, app)  # type: ignore[method-assign]
     return app
 
 

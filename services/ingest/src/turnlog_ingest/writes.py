@@ -60,10 +60,10 @@ class Writes:
         self._writers, self._store, self._deadline_s = writers, store, deadline_s
 
     async def store_turns(self, tenant: str, session_id: str, body: bytes, headers: WriteHeaders) -> bytes:
-        """Store one turn, or `{"turns": […]}`; the answer's JSON."""
+        """Store one turn, or `{"turns": […]}`, in a session whose id the caller has checked; the answer's JSON."""
         raw = parse(body)
         many = isinstance(raw, dict) and "turns" in raw
-        events = _turn_events(tenant, checked_session_id(session_id), raw, headers)
+        events = _turn_events(tenant, session_id, raw, headers)
         placed = await self.append(AppendRequest(events, headers.expected_version()))
         answers = [_placed(place) for place in placed]
         return b'{"turns":[' + b",".join(answers) + b"]}" if many else answers[0]
@@ -81,11 +81,11 @@ class Writes:
         session_id = checked_session_id(session_id)
         if to_version < from_version:
             raise InvalidField("to_version", "must not be less than from_version")
-        deadline = time.monotonic() + self._deadline_s
-        await self._require_version(tenant, session_id, to_version)
         retraction = TurnsRetracted(from_version, to_version, reason)
         name = headers.idempotency_key or new_id()
         event = _own_event(tenant, session_id, TURNS_RETRACTED, f"retract/{name}", retraction.to_json(), headers)
+        deadline = time.monotonic() + self._deadline_s
+        await self._require_version(tenant, session_id, to_version)
         placed = (await self.append(AppendRequest((event,), headers.expected_version()), deadline))[0]
         return orjson.dumps(
             {
@@ -127,7 +127,7 @@ class Writes:
     async def store_memory(self, tenant: str, body: bytes, headers: WriteHeaders) -> bytes:
         """The prototype's `store_memory` tool: a turn in the agent's own session unless one is named."""
         session_id, turn = memory_turn(parse(body))
-        session_id = checked_session_id(session_id) if session_id else agent_session(turn["agent_id"])
+        session_id = agent_session(turn["agent_id"]) if session_id is None else checked_session_id(session_id)
         event = turn_event(tenant, session_id, turn, headers.idempotency_key, trace=headers.trace())
         placed = (await self.append(AppendRequest((event,))))[0]
         return orjson.dumps(

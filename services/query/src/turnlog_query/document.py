@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from turnlog_runtime.described import completed
+
 
 def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     """The document of `api`, which includes `routers` (without prefixes). Made once, then the same object."""
@@ -16,6 +18,7 @@ def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             for route in router.routes:
                 if isinstance(route, APIRoute):
                     _restore_examples(document["paths"][route.path], route)
+        completed(document)
     return FastAPI.openapi(api)
 
 
@@ -24,4 +27,6 @@ def _restore_examples(item: dict[str, Any], route: APIRoute) -> None:
         answers = item[method.lower()]["responses"]
         for status, given in route.responses.items():
             for media_type, content in given.get("content", {}).items():
-                answers[str(status)]["content"][media_type]["example"] = content["example"]
+                answers[str(status)]["content"][media_type] |= {
+                    name: content[name] for name in ("example", "examples") if name in content
+                }

@@ -6,6 +6,7 @@ from turnlog_runtime.problems import Problem
 
 RETRY_AFTER_S = 1
 
+
 def session_not_found(session_id: str) -> Problem:
     """404; decided from PostgreSQL, never from a cache miss."""
     return Problem(404, "session_not_found", f"session {session_id} has no turn", "session_id")

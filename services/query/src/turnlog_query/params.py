@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnlog_events.ids import ID_PATTERN
+from turnlog_runtime.routes import Integer
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 AUDIT_LIMIT_DEFAULT = 100
@@ -13,7 +14,7 @@ WAIT_MS_DEFAULT, WAIT_MS_MAX = 2_000, 10_000
 TOKENS_MIN, TOKENS_MAX = 16, 1_000_000
 VERSION_MAX = 2**53 - 1
 
-Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
+Version = Annotated[Integer, Field(ge=0, le=VERSION_MAX)]
 MinVersion = Annotated[
     Version,
     Field(
@@ -22,7 +23,7 @@ MinVersion = Annotated[
     ),
 ]
 WaitMs = Annotated[
-    int,
+    Integer,
     Field(
         ge=0,
         le=WAIT_MS_MAX,
@@ -45,15 +46,15 @@ class SessionsParams(_Params):
 
     agent_id: IdFilter = Field(None, description="Only sessions in which this agent speaks or is remembered.")
     user_id: IdFilter = Field(None, description="Only sessions in which this user speaks or is remembered.")
-    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
+    limit: Integer = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
     cursor: str | None = Field(None, description="`next_cursor` of the page before.")
 
 
 class TurnsParams(_Params):
     """GET /v1/sessions/{session_id}/turns."""
 
-    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many turns at most.")
-    before_version: int | None = Field(None, ge=1, le=VERSION_MAX, description="Only turns before this version.")
+    limit: Integer = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many turns at most.")
+    before_version: Integer | None = Field(None, ge=1, le=VERSION_MAX, description="Only turns before this version.")
     after_version: Version | None = Field(
         None, description="Only turns after this version; then the first `limit` of them, not the newest."
     )
@@ -65,7 +66,7 @@ class TurnsParams(_Params):
 class SummaryParams(_Params):
     """GET /v1/sessions/{session_id}/summary."""
 
-    max_tokens: int | None = Field(
+    max_tokens: Integer | None = Field(
         None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The text's size at most; the default is the deployment's."
     )
     min_version: MinVersion = 0
@@ -75,7 +76,7 @@ class SummaryParams(_Params):
 class ContextParams(_Params):
     """GET /v1/sessions/{session_id}/context."""
 
-    max_tokens: int | None = Field(
+    max_tokens: Integer | None = Field(
         None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The budget; the default is the deployment's (4,000)."
     )
     format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
@@ -94,5 +95,5 @@ class StreamParams(_Params):
 class AuditParams(_Params):
     """GET /v1/logs/{log}/events."""
 
-    after: int = Field(0, ge=0, le=VERSION_MAX, description="Only events after this position.")
-    limit: int = Field(AUDIT_LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many events at most.")
+    after: Integer = Field(0, ge=0, le=VERSION_MAX, description="Only events after this position.")
+    limit: Integer = Field(AUDIT_LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many events at most.")
