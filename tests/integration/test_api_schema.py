@@ -1,13 +1,15 @@
 """The OpenAPI document is true: schemathesis calls every route of the running API with what the document allows and
-what it forbids, and holds each answer to it. Seeded, so that a run finds what the last one found."""
+what it forbids, and holds each answer to it. No chance is in it, so that a run finds what the last one found."""
 
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+TESTS = Path(__file__).parents[1]
 EVENTS = "/v1/sessions/{session_id}/events"
 CALLS = {
     ("/tools/get_compressed_memory", "post"),
@@ -31,13 +33,13 @@ CALLS = {
 
 async def schemathesis(url: str, *options: str, examples: int) -> tuple[int, str]:
     """A run over the document at `url`: exit status and report."""
-    words = ("-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--checks=all", "--no-color", *options)
-    fixed = ("--seed=7", "--generation-deterministic", "--generation-database=none", f"--max-examples={examples}")
+    command = (sys.executable, "-m", "schemathesis.cli", f"--config-file={TESTS}/schemathesis.toml", "run")
+    words = (f"{url}/openapi.json", "--checks=all", "--no-color", f"--max-examples={examples}", "--request-timeout=10")
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, *words, *fixed, "--request-timeout=10", "--continue-on-failure"),
+        *(*command, *words, "--continue-on-failure", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "PYTHONPATH": str(TESTS), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
     )
     report, _ = await running.communicate()
     assert running.returncode is not None
@@ -46,7 +48,7 @@ async def schemathesis(url: str, *options: str, examples: int) -> tuple[int, str
 
 async def test_every_answer_is_as_the_document_says(door: Any) -> None:
     # Live events of a session that exists have no end, so their route is asked first: then there is no session yet.
-    for options, examples in ((f"--include-path={EVENTS}", 10), (f"--exclude-path={EVENTS}", 8)):
+    for options, examples in ((f"--include-path={EVENTS}", 8), (f"--exclude-path={EVENTS}", 5)):
         status, report = await schemathesis(door.url, options, examples=examples)
         assert status == 0, report
 

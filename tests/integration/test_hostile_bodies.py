@@ -46,9 +46,7 @@ JSON_VALUES = [
     Attack("NUL as a byte", post_turn(b'{"role":"user","content":"a\0b"}'), 400, "malformed_json", "body"),
     Attack("lone surrogate", post_turn(b'{"role":"user","content":"\\ud800"}'), 422, "lone_surrogate", "content"),
     Attack("lone surrogate, read", post_memory(b'{"agent_id":"\\ud800"}'), 422, "invalid_id", "agent_id"),
-    Attack(
-        "lone surrogate as a field", post_turn(b'{"role":"user","content":"x","\\udc00":1}'), 422, "lone_surrogate", "body"
-    ),
+    Attack("lone surrogate as a field", post_turn(TURN[:-1] + b',"\\udc00":1}'), 422, "lone_surrogate", "body"),
     Attack("lone surrogate as a field, read", post_memory(b'{"agent_id":"a","\\udc00":1}'), 422, "unknown_field", "?"),
     Attack("lone surrogate as a field twice", post_turn(b'{"\\udc00":1,"\\udc00":1}'), 422, "duplicate_key", "?"),
     Attack("surrogate as UTF-8", post_turn(b'{"role":"user","content":"\xed\xa0\x80"}'), 400, "malformed_json", "body"),

@@ -93,6 +93,8 @@ def completed(document: Document) -> Document:
         components["schemas"].pop(name, None)
     for item in document["paths"].values():
         for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
             answers = operation["responses"]
             for status, example in COMMON.items():
                 _add(answers, str(status), example)
@@ -103,6 +105,14 @@ def completed(document: Document) -> Document:
                     headers["retry-after"] = {"$ref": "#/components/headers/retry-after"}
             operation["responses"] = dict(sorted(answers.items()))
     return document
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema: one that is left out is not null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name != "anyOf"} | kinds[0]
 
 
 def _add(answers: dict[str, Any], status: str, example: Problem) -> None:

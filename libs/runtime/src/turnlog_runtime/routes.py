@@ -5,11 +5,10 @@ Plain data in, `Problem`s out, so that nothing here needs FastAPI.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
 
 from turnlog_runtime.asgi import App, Receive, Scope, Send
 from turnlog_runtime.problems import Problem, method_not_allowed, route_not_found
@@ -28,14 +27,12 @@ PARAMETER_CODES: Mapping[str, str] = {
 
 
 def _digits(value: Any) -> Any:
-    """Refuse what Python takes for an integer and nobody else does (`1_0`, ` 1`, `1.0`)."""
-    if isinstance(value, str) and _INTEGER.fullmatch(value) is None:
-        raise PydanticCustomError("int_parsing", "must be an integer in digits")
-    return value
+    """What Python alone takes for an integer (`1_0`, ` 1`, `1.0`) is made none, for pydantic to refuse."""
+    return "none" if isinstance(value, str) and _INTEGER.fullmatch(value) is None else value
 
 
-Integer = Annotated[int, BeforeValidator(_digits)]
-"""An integer as a query parameter."""
+DIGITS = BeforeValidator(_digits)
+"""Of an integer that is a query parameter; last in its annotation, so that the document shows its bounds."""
 
 
 def invalid_parameters(errors: Sequence[Any]) -> Problem:

@@ -25,7 +25,7 @@ from turnlog_runtime.deadlines import Deadlines
 from turnlog_runtime.principal import Gate, open_gate, tenant_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
-from turnlog_runtime.routes import Integer, Paths, check_known, invalid_parameters, unambiguous
+from turnlog_runtime.routes import DIGITS, Paths, check_known, invalid_parameters, unambiguous
 
 BULK_PATH = "/v1/turns"
 MAX_VERSION = 2**53 - 1
@@ -123,8 +123,8 @@ def documented(writes: Writes, body_max_bytes: int, bulk_max_bytes: int) -> Fast
     async def retract(
         session_id: SessionId,
         request: Request,
-        from_version: Annotated[Integer, Query(ge=1, le=MAX_VERSION)],
-        to_version: Annotated[Integer, Query(ge=1, le=MAX_VERSION)],
+        from_version: Annotated[int, Query(ge=1, le=MAX_VERSION), DIGITS],
+        to_version: Annotated[int, Query(ge=1, le=MAX_VERSION), DIGITS],
         reason: Annotated[str | None, Query(max_length=1000)] = None,
     ) -> Response:
         check_known(request.scope["query_string"], ("from_version", "to_version", "reason"))

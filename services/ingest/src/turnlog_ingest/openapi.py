@@ -4,11 +4,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from turnlog_events.canonical import INTEGER_LIMIT
 from turnlog_events.ids import ID_PATTERN
 from turnlog_ingest.answers import outcome_unknown
 from turnlog_ingest.shapes import Loaded, Placed, PlacedMany, Queued, Remembered, Retracted
 from turnlog_ingest.tool_body import StoreMemoryBody
-from turnlog_ingest.turn_body import TurnBody
+from turnlog_ingest.turn_body import ANY_JSON, TurnBody
 from turnlog_runtime.described import completed, problems
 from turnlog_runtime.problems import Problem
 
@@ -55,9 +56,15 @@ def _answered(description: str, shape: Any, example: object, *errors: Problem, s
     return {"status_code": status, "responses": {status: answer, **problems(*errors)}}
 
 
-def _taking(schema: Any, example: object, *parameters: dict[str, Any], media_type: str = "application/json") -> Any:
+def _taking(
+    schema: Any,
+    example: object,
+    *parameters: dict[str, Any],
+    media_type: str = "application/json",
+    required: bool = True,
+) -> dict[str, Any]:
     content = {media_type: {"schema": schema, "example": example}}
-    return {"parameters": list(parameters), "requestBody": {"required": True, "content": content}}
+    return {"parameters": list(parameters), "requestBody": {"required": required, "content": content}}
 
 
 def _many(turn: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +72,17 @@ def _many(turn: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": ["turns"], "additionalProperties": False, "properties": {"turns": turns}}
 
 
+_NUMBER = {"type": "number", "exclusiveMinimum": -INTEGER_LIMIT, "exclusiveMaximum": INTEGER_LIMIT}
+_ANY = {"$ref": "#/components/schemas/Json"}
+_JSON: dict[str, Any] = {
+    "description": "Any JSON whose numbers every parser can hold, without NUL characters and lone surrogates.",
+    "anyOf": [
+        {"type": ["string", "boolean", "null"]},
+        _NUMBER,
+        {"type": "array", "items": _ANY},
+        {"type": "object", "additionalProperties": _ANY},
+    ],
+}
 _TURN = {"$ref": "#/components/schemas/TurnBody"}
 STORE_TURNS: dict[str, Any] = {
     "summary": "Store one turn, or many of one session (all or nothing)",
@@ -100,6 +118,7 @@ BULK: dict[str, Any] = {
         '{"session_id":"s1","role":"user","content":"My flight is on Friday."}\n',
         _KEY,
         media_type="application/x-ndjson",
+        required=False,
     ),
 }
 RETRACT: dict[str, Any] = {
@@ -158,8 +177,14 @@ STORE_MEMORY: dict[str, Any] = {
 def document_of(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, with the schemas of the bodies that it reads itself."""
     if app.openapi_schema is None:
+        bodies = {body.__name__: _with_any(body.model_json_schema()) for body in (TurnBody, StoreMemoryBody)}
         schemas = FastAPI.openapi(app).setdefault("components", {}).setdefault("schemas", {})
-        schemas |= {body.__name__: body.model_json_schema() for body in (TurnBody, StoreMemoryBody)}
-        schemas["LoadedLine"] = Loaded.model_json_schema()
+        schemas |= {"Json": _JSON, "LoadedLine": Loaded.model_json_schema(), **bodies}
         completed(FastAPI.openapi(app))
     return FastAPI.openapi(app)
+
+
+def _with_any(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return _ANY if schema == ANY_JSON else {name: _with_any(value) for name, value in schema.items()}
+    return [_with_any(item) for item in schema] if isinstance(schema, list) else schema

@@ -47,7 +47,14 @@ def _typed_parts(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return parts
 
 
-_PART = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
+ANY_JSON = {"x-any-json": True}
+"""Stands in a body's schema for the schema of any JSON that is taken (`openapi.py` puts it in)."""
+_PART = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"type": "string"}},
+    "additionalProperties": ANY_JSON,
+}
 Id = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": ID_PATTERN})]
 Moment = Annotated[str, Field(max_length=64), AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
 Text = Annotated[str, Field(max_length=TURN_MAX_BYTES, description="No NUL characters, no lone surrogates.")]
@@ -58,7 +65,15 @@ Parts = Annotated[
 ]
 Metadata = Annotated[
     dict[str, Any],
-    Field(description=f"At most {METADATA_MAX_BYTES} bytes; integers within ±(2^53 − 1)."),
+    Field(description=f"At most {METADATA_MAX_BYTES} bytes.", json_schema_extra={"additionalProperties": ANY_JSON}),
+]
+ToolCalls = Annotated[
+    list[dict[str, Any]],
+    Field(
+        min_length=1,
+        max_length=TOOL_CALLS_MAX,
+        json_schema_extra={"items": {"type": "object", "additionalProperties": ANY_JSON}},
+    ),
 ]
 
 
@@ -87,7 +102,7 @@ class TurnBody(BaseModel):
     metadata: Metadata | None = None
     occurred_at: Moment | None = None
     turn_id: Id | None = None
-    tool_calls: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=TOOL_CALLS_MAX)] | None = None
+    tool_calls: ToolCalls | None = None
     tool_call_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 

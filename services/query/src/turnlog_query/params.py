@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from turnlog_events.ids import ID_PATTERN
-from turnlog_runtime.routes import Integer
+from turnlog_runtime.routes import DIGITS
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 AUDIT_LIMIT_DEFAULT = 100
@@ -14,7 +14,9 @@ WAIT_MS_DEFAULT, WAIT_MS_MAX = 2_000, 10_000
 TOKENS_MIN, TOKENS_MAX = 16, 1_000_000
 VERSION_MAX = 2**53 - 1
 
-Version = Annotated[Integer, Field(ge=0, le=VERSION_MAX)]
+Version = Annotated[int, Field(ge=0, le=VERSION_MAX), DIGITS]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), DIGITS]
+MaxTokens = Annotated[int, Field(ge=TOKENS_MIN, le=TOKENS_MAX), DIGITS]
 MinVersion = Annotated[
     Version,
     Field(
@@ -23,12 +25,13 @@ MinVersion = Annotated[
     ),
 ]
 WaitMs = Annotated[
-    Integer,
+    int,
     Field(
         ge=0,
         le=WAIT_MS_MAX,
         description="How long to wait for the read model to reach `min_version` before PostgreSQL answers.",
     ),
+    DIGITS,
 ]
 IdFilter = Annotated[str | None, Field(json_schema_extra={"pattern": ID_PATTERN})]
 
@@ -46,15 +49,17 @@ class SessionsParams(_Params):
 
     agent_id: IdFilter = Field(None, description="Only sessions in which this agent speaks or is remembered.")
     user_id: IdFilter = Field(None, description="Only sessions in which this user speaks or is remembered.")
-    limit: Integer = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
+    limit: Limit = Field(LIMIT_DEFAULT, description="How many sessions at most.")
     cursor: str | None = Field(None, description="`next_cursor` of the page before.")
 
 
 class TurnsParams(_Params):
     """GET /v1/sessions/{session_id}/turns."""
 
-    limit: Integer = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many turns at most.")
-    before_version: Integer | None = Field(None, ge=1, le=VERSION_MAX, description="Only turns before this version.")
+    limit: Limit = Field(LIMIT_DEFAULT, description="How many turns at most.")
+    before_version: Annotated[int, Field(ge=1, le=VERSION_MAX), DIGITS] | None = Field(
+        None, description="Only turns before this version."
+    )
     after_version: Version | None = Field(
         None, description="Only turns after this version; then the first `limit` of them, not the newest."
     )
@@ -66,8 +71,8 @@ class TurnsParams(_Params):
 class SummaryParams(_Params):
     """GET /v1/sessions/{session_id}/summary."""
 
-    max_tokens: Integer | None = Field(
-        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The text's size at most; the default is the deployment's."
+    max_tokens: MaxTokens | None = Field(
+        None, description="The text's size at most; the default is the deployment's."
     )
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
@@ -76,8 +81,8 @@ class SummaryParams(_Params):
 class ContextParams(_Params):
     """GET /v1/sessions/{session_id}/context."""
 
-    max_tokens: Integer | None = Field(
-        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The budget; the default is the deployment's (4,000)."
+    max_tokens: MaxTokens | None = Field(
+        None, description="The budget; the default is the deployment's (4,000)."
     )
     format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
     min_version: MinVersion = 0
@@ -95,5 +100,5 @@ class StreamParams(_Params):
 class AuditParams(_Params):
     """GET /v1/logs/{log}/events."""
 
-    after: Integer = Field(0, ge=0, le=VERSION_MAX, description="Only events after this position.")
-    limit: Integer = Field(AUDIT_LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many events at most.")
+    after: Version = Field(0, description="Only events after this position.")
+    limit: Limit = Field(AUDIT_LIMIT_DEFAULT, description="How many events at most.")

@@ -148,6 +148,8 @@ def _text(data: dict[str, Any], name: str, *, required: bool) -> str:
 def _limit(value: Any) -> int:
     if value is None:
         return LIMIT_DEFAULT
+    if isinstance(value, float) and value.is_integer():  # JSON has one kind of number: 5.0 is 5
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidField("limit", "must be an integer", "invalid_integer")
     if not 1 <= value <= LIMIT_MAX:
