@@ -109,7 +109,7 @@ def completed(document: Document) -> Document:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """A parameter's schema: one that is left out is not null."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    kinds: list[dict[str, Any]] = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if len(kinds) != 1:
         return schema
     return {name: value for name, value in schema.items() if name != "anyOf"} | kinds[0]

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import uvicorn
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        made = self.config.http_protocol_class
+        made: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def _connections(self) -> list[Connection]:

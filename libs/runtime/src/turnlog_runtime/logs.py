@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-PLACES_MAX = 12
+PLACES_MAX, ERRORS_MAX = 12, 10
 
 
 def name_exception(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -26,13 +26,20 @@ def name_exception(_: Any, __: str, event: structlog.typing.EventDict) -> struct
     return event
 
 
-def _causes(error: BaseException | None) -> Iterator[tuple[str, list[str]]]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+def _causes(error: BaseException) -> Iterator[tuple[str, list[str]]]:
+    """The error, the parts of a group, and what caused it."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < ERRORS_MAX:
+        error = waiting.pop(0)
+        if id(error) in seen:
+            continue
         seen.add(id(error))
         frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
         yield type(error).__qualname__, [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if isinstance(error, BaseExceptionGroup):
+            waiting += error.exceptions
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        waiting += [cause] if cause is not None else []
 
 
 def configure_logging(service: str, level: str = "info") -> None:

@@ -8,11 +8,13 @@ control characters, Content-Length twice or beside Transfer-Encoding, spaces bef
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from turnlog_runtime.problems import Problem
 
 _ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 _HOST = re.compile(rb"(\[[0-9A-Za-z:.%~_-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(:\d{0,5})?")
+_CHECKED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 MALFORMED = "malformed_request"
 
 
@@ -40,6 +42,11 @@ def malformed(what: str, param: str | None = None) -> Problem:
     return Problem(400, MALFORMED, what, param)
 
 
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
 def target_of(url: bytes) -> tuple[bytes, bytes]:
     """The path, still encoded, and the query of a request target in origin or absolute form. Raises `Problem` 400."""
     if not url.startswith(b"/") and url != b"*":
@@ -64,9 +71,11 @@ def check_fields(version: str, fields: Iterable[tuple[bytes, bytes]], *, upgrade
         raise malformed(f"HTTP/1.1 is spoken here, not HTTP/{version}")
     hosts, expects, has_body = 0, False, False
     for name, value in fields:
+        if name not in _CHECKED:
+            continue
         if name == b"host":
             hosts += 1
-            if _HOST.fullmatch(value) is None:
+            if not _is_host(value):
                 raise malformed("host: must be a host, or a host and a port", "host")
         elif name == b"content-length":
             has_body = value != b"0"
@@ -74,7 +83,7 @@ def check_fields(version: str, fields: Iterable[tuple[bytes, bytes]], *, upgrade
             has_body = True
             if version != "1.1" or value.lower() != b"chunked":
                 raise malformed("transfer-encoding: must be chunked, in HTTP/1.1", "transfer-encoding")
-        elif name == b"expect":
+        else:
             expects = True
             if value.lower() != b"100-continue":
                 raise Problem(417, "expectation_failed", "expect: must be 100-continue, or left out", "expect")

@@ -71,9 +71,7 @@ class TurnsParams(_Params):
 class SummaryParams(_Params):
     """GET /v1/sessions/{session_id}/summary."""
 
-    max_tokens: MaxTokens | None = Field(
-        None, description="The text's size at most; the default is the deployment's."
-    )
+    max_tokens: MaxTokens | None = Field(None, description="The text's size at most; the default is the deployment's.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
 
@@ -81,9 +79,7 @@ class SummaryParams(_Params):
 class ContextParams(_Params):
     """GET /v1/sessions/{session_id}/context."""
 
-    max_tokens: MaxTokens | None = Field(
-        None, description="The budget; the default is the deployment's (4,000)."
-    )
+    max_tokens: MaxTokens | None = Field(None, description="The budget; the default is the deployment's (4,000).")
     format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
