@@ -139,6 +139,7 @@ TAKEN = [
         closes=False,
     ),
     Attack("a chunk extension", lambda s: chunked(s, b"%x;a=b\r\n" % len(TURN), TURN, b"\r\n0\r\n\r\n"), 201),
+    Attack("live events over HTTP/1.0", head("GET /v1/sessions/s/events HTTP/1.0"), 400, "http_version"),
     Attack("any target of OPTIONS", request("OPTIONS", "*"), 404, "route_not_found"),
     Attack("trace", request("TRACE", "/v1/sessions/s"), 405, "method_not_allowed"),
 ]
@@ -235,3 +236,25 @@ async def test_a_50_mb_body_is_refused_while_it_is_read(door) -> None:  # type: 
         late = await whole.answer()
         assert late is not None
         assert late.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/sessions/s/turns", "DELETE, GET, POST"),
+        ("PATCH", "/v1/sessions/s", "GET"),
+        ("DELETE", "/v1/sessions/s", "GET"),
+        ("POST", "/v1/sessions", "GET"),
+        ("GET", "/v1/sessions/s/compress", "POST"),
+        ("GET", "/v1/turns", "POST"),
+        ("GET", "/tools/store_memory", "POST"),
+        ("DELETE", "/tools/get_recent_turns", "POST"),
+        ("OPTIONS", "/v1/logs/main/events", "GET"),
+        ("POST", "/openapi.json", "GET"),
+        ("POST", "/readyz", "GET, HEAD"),
+        ("DELETE", "/metrics", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_told_all_that_the_path_takes(door, method: str, path: str, allowed: str) -> None:  # type: ignore[no-untyped-def]
+    answer = await Attack("method", request(method, path), 405, "method_not_allowed").made_on(door.port, "")
+    assert answer.header("allow") == allowed

@@ -37,21 +37,23 @@ class OneApi:
                 await self._writes(scope, receive, send)
                 return
             if not (scope["method"] == "GET" and path.startswith(SESSIONS) and not path.endswith("/compress")):
-                document, paths = await self._description()
+                document, paths = self._described or await self._describe()
                 methods = paths.methods(path)
                 if methods and scope["method"] not in methods:
                     await respond_problem(send, paths.refusal(path))
                     return
-                if path == OPENAPI:
+                if path == OPENAPI and document:
                     await respond(send, 200, document)
                     return
         await self._reads(scope, receive, send)
 
-    async def _description(self) -> tuple[bytes, Paths]:
-        """The document of the whole, and which methods each of its paths takes."""
-        if self._described is None:
-            document = merged(*await asyncio.gather(document_of(self._writes), document_of(self._reads)))
-            self._described = orjson.dumps(document), Paths(document["paths"] | {OPENAPI: {"get": {}}})
+    async def _describe(self) -> tuple[bytes, Paths]:
+        """The document of the whole, and which methods each of its paths takes; nothing where a gate keeps them."""
+        documents = await asyncio.gather(document_of(self._writes), document_of(self._reads))
+        if not all("paths" in document for document in documents):
+            return b"", Paths({})
+        document = merged(*documents)
+        self._described = orjson.dumps(document), Paths(document["paths"] | {OPENAPI: {"get": {}}})
         return self._described
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from turnlog_events.canonical import INTEGER_LIMIT
 from turnlog_events.ids import ID_PATTERN
@@ -99,6 +99,7 @@ STORE_TURNS: dict[str, Any] = {
 }
 BULK: dict[str, Any] = {
     "summary": "Load turns of any sessions: NDJSON in, one result a line out",
+    "response_class": Response,
     "responses": {
         200: {
             "description": "One JSON object a line: `status` is stored, duplicate, refused or failed.",

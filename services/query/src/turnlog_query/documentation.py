@@ -16,6 +16,7 @@ AT_VERSION = (*SESSION, version_not_reached(41, 42))
 CURSOR = Problem(400, "invalid_cursor", "cursor: is not one of this list; start again without it", "cursor")
 TASK = Problem(404, "task_not_found", "task 019ab1f0 does not exist", "task_id")
 LOG = Problem(404, "log_not_found", "log other does not exist", "log")
+OLD_HTTP = Problem(400, "http_version", "live events need HTTP/1.1")
 STREAMS = Problem(503, "too_many_streams", "no more live streams here; try again", retry_after_s=1)
 BODY = (
     Problem(400, "malformed_json", "body: is not JSON: Expecting value at character 0", "body"),

@@ -156,7 +156,7 @@ def _add_stream(routes: APIRouter, deps: QueryDeps) -> None:
         "/v1/sessions/{session_id}/events",
         summary="Live events",
         response_class=Response,
-        **documented(examples.STREAM, None, *doc.AT_VERSION, doc.STREAMS, media_type="text/event-stream"),
+        **documented(examples.STREAM, None, *doc.AT_VERSION, doc.OLD_HTTP, doc.STREAMS, media_type="text/event-stream"),
     )
     async def get_events(
         request: Request,
@@ -167,6 +167,10 @@ def _add_stream(routes: APIRouter, deps: QueryDeps) -> None:
         """Server-sent events `turn`, `retracted` and `summarized`, from any version on and then live. The
         id of an event is the version it leaves the session at. A client too slow is sent `cut` with its
         last id."""
+        if (
+            request.scope["http_version"] == "1.0"
+        ):  # which has no way to send an answer of unknown length and know its end
+            raise doc.OLD_HTTP
         after = query.after_version or 0
         if last_event_id is not None:
             after = _event_id(last_event_id)
