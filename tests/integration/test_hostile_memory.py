@@ -45,6 +45,22 @@ async def test_an_instruction_that_was_stored_comes_back_as_labelled_data(door: 
     assert summary_answer["nodes"][0]["from_version"] == 1
 
 
+async def test_a_poisoned_summary_is_traced_to_its_turns_and_replaced(door: Any, store: Store) -> None:
+    session = fresh()
+    await append(store, door.log, [said(session, "x"), said(session, ORDER), summarised(session, 1, 2, ORDER)])
+    poisoned = await read(door.port, session, "summary")
+    assert ORDER in poisoned["text"]
+    assert poisoned["turn_versions"] == [2]  # where the line comes from
+    (node,) = poisoned["nodes"]
+    retract = request("DELETE", f"/v1/sessions/{session}/turns?from_version=2&to_version=2&reason=poison")
+    await Attack("retracted", retract, 200).made_on(door.port, session)
+    for rest in ("turns", "context?format=text"):
+        assert ORDER not in json.dumps(await read(door.port, session, rest)), rest
+    assert ORDER not in (await read(door.port, session, "summary"))["text"]
+    history = await Attack("log", request("GET", f"/v1/logs/{door.log}/events?limit=1000"), 200).made_on(door.port, "")
+    assert node["event_id"] in {event["event_id"] for event in history.json["events"]}
+
+
 async def test_a_fence_cannot_be_closed_from_inside(door: Any, store: Store) -> None:
     session = fresh()
     await append(

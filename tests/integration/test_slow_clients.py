@@ -21,7 +21,7 @@ from turnlog_runtime.request_head import HttpLimits
 from turnlog_runtime.settings import IngestSettings
 from wire import Wire, ask, connected, request
 
-SHORT_S, SLACK_S = 0.4, 0.6
+SHORT_S, SLACK_S = 0.4, 2.0
 LIMITS = HttpLimits(head_s=SHORT_S, linger_s=SHORT_S, take_s=SHORT_S)
 
 
@@ -61,7 +61,7 @@ async def test_a_head_that_stops_is_408(port: int, sent: bytes) -> None:
         assert answer is not None
         assert (answer.status, answer.problem()["code"], answer.problem()["param"]) == (408, "request_timeout", "head")
         await wire.closed()
-        assert SHORT_S <= time.monotonic() - began < SHORT_S + SLACK_S
+        assert SHORT_S - 0.1 <= time.monotonic() - began < SHORT_S + SLACK_S
 
 
 async def test_a_head_that_drips_is_408_also_on_a_kept_connection(port: int) -> None:
@@ -76,7 +76,7 @@ async def test_a_head_that_drips_is_408_also_on_a_kept_connection(port: int) -> 
         answer = await wire.answer()
         assert answer is not None
         assert answer.status == 408
-        assert SHORT_S <= time.monotonic() - began < SHORT_S + SLACK_S
+        assert SHORT_S - 0.1 <= time.monotonic() - began < SHORT_S + SLACK_S
         dripping.cancel()
 
 
@@ -99,7 +99,7 @@ async def test_a_body_that_drips_is_408(port: int, framing: str) -> None:
         assert (answer.status, answer.problem()["code"], answer.problem()["param"]) == (408, "request_timeout", "body")
         assert answer.closes
         await wire.closed()
-        assert SHORT_S <= time.monotonic() - began < SHORT_S + SLACK_S
+        assert SHORT_S - 0.1 <= time.monotonic() - began < SHORT_S + SLACK_S
         dripping.cancel()
 
 

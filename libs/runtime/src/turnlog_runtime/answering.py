@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from turnlog_runtime.asgi import App, Receive, Scope, Send, respond_problem
 from turnlog_runtime.problems import INTERNAL, Problem
+from turnlog_runtime.request_head import HttpLimits
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent
@@ -61,6 +62,31 @@ class Answering(RequestResponseCycle):
         """An exception came through the app."""
         self.keep_alive = False
         await respond_problem(self.send, INTERNAL)  # type: ignore[arg-type]
+
+
+class Taking:
+    """Watches that a client goes on taking what waits for it, and cuts it when it does not."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, limits: HttpLimits) -> None:
+        self._transport, self._loop, self._limits = transport, loop, limits
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Something waits."""
+        waiting_bytes = self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(self._limits.take_s, self._look, waiting_bytes)
+
+    def end(self) -> None:
+        """Nothing waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, waiting_bytes: int) -> None:
+        if waiting_bytes - self._transport.get_write_buffer_size() < self._limits.take_bytes:
+            self._transport.abort()
+        else:
+            self.begin()
 
 
 def refusing(problem: Problem) -> App:

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from turnlog_runtime.answering import Answering, Outgoing, refusing
+from turnlog_runtime.answering import Answering, Outgoing, Taking, refusing
 from turnlog_runtime.asgi import request_id_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.request_head import HttpLimits, check_fields, head_late, malformed, target_of, too_large
@@ -49,7 +49,7 @@ class Connection(HttpToolsProtocol):
         self._limits = limits
         self._outgoing: Outgoing
         self._timer: asyncio.TimerHandle | None = None
-        self._taking: asyncio.TimerHandle | None = None
+        self._taking: Taking
         self._in_head = False
         self._over = False
         """Nothing that comes is read any more."""
@@ -63,6 +63,7 @@ class Connection(HttpToolsProtocol):
         """The first head must arrive in time."""
         super().connection_made(transport)
         self._outgoing = Outgoing(transport, self._end)
+        self._taking = Taking(transport, self.loop, self._limits)
         self._timer = self.loop.call_later(self._limits.head_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,8 +71,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_timer()
-        if self._taking is not None:
-            self._taking.cancel()
+        self._taking.end()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; refuse what is wrong."""
@@ -243,25 +243,18 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """An answer waits for its client, which must go on taking it."""
         super().pause_writing()
-        self._expect_taking()
+        self._taking.begin()
 
     def resume_writing(self) -> None:
         """It was taken."""
         super().resume_writing()
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
+        self._taking.end()
 
-    def _expect_taking(self) -> None:
-        waiting_bytes = self.transport.get_write_buffer_size()
-
-        def look() -> None:
-            if waiting_bytes - self.transport.get_write_buffer_size() < self._limits.take_bytes:
-                self.transport.abort()
-            else:
-                self._expect_taking()
-
-        self._taking = self.loop.call_later(self._limits.take_s, look)
+    def shutdown(self) -> None:
+        """The process ends: this answer is the last."""
+        if self.cycle is not None:
+            self.cycle.keeps = False
+        super().shutdown()
 
 
 def _problem_of(error: httptools.HttpParserError) -> Problem:
