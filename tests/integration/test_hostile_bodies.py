@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -141,14 +142,14 @@ TABLE = [*JSON_VALUES, *ENCODINGS, *FIELDS, *CURSORS]
 
 
 @pytest.mark.parametrize("attack", TABLE, ids=names(TABLE))
-async def test_a_bad_body_or_parameter_is_refused_by_name(door, attack: Attack) -> None:  # type: ignore[no-untyped-def]
+async def test_a_bad_body_or_parameter_is_refused_by_name(door: Any, attack: Attack) -> None:
     session = fresh()
     await attack.made_on(door.port, session)
     read = Attack("read", request("GET", f"/v1/sessions/{session}/turns"), 404, "session_not_found", "session_id")
     await read.made_on(door.port, session)
 
 
-async def test_a_cursor_of_another_list_is_refused(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_cursor_of_another_list_is_refused(door: Any) -> None:
     for agent in ("one", "two"):
         for _ in range(2):
             sent = post_turn(b'{"role":"user","content":"x","agent_id":"%s"}' % agent.encode())
@@ -161,7 +162,7 @@ async def test_a_cursor_of_another_list_is_refused(door) -> None:  # type: ignor
 
 
 @pytest.mark.parametrize("statement", ["'; DROP TABLE turnlog.events; --", '" OR 1=1 --', "$1", "%s", "\\'; SELECT 1"])
-async def test_sql_is_stored_as_it_is(door, statement: str) -> None:  # type: ignore[no-untyped-def]
+async def test_sql_is_stored_as_it_is(door: Any, statement: str) -> None:
     session = fresh()
     body = {"role": "user", "content": statement, "name": statement, "metadata": {statement: [statement]}}
     await Attack("sql", post_turn(json.dumps(body).encode()), 201).made_on(door.port, session)
@@ -170,7 +171,7 @@ async def test_sql_is_stored_as_it_is(door, statement: str) -> None:  # type: ig
         assert {name: turn[name] for name in body} == body
 
 
-async def test_a_forwarded_address_or_tenant_is_ignored(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_forwarded_address_or_tenant_is_ignored(door: Any) -> None:
     session = fresh()
     forged = ("X-Forwarded-For: 10.0.0.1", "X-Forwarded-Host: evil", "X-Tenant: other", "Forwarded: for=10.0.0.1")
     await Attack("forged", post_turn(TURN, *forged), 201).made_on(door.port, session)

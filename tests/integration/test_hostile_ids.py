@@ -1,6 +1,7 @@
 """Ids that would mean something to a store, a bus, a shell or a terminal: 422 with its name, wherever one may stand."""
 
 import json
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -108,7 +109,7 @@ names(TABLE)
 
 
 @pytest.mark.parametrize("kind", list(HOSTILE))
-async def test_a_hostile_id_is_refused_wherever_an_id_may_stand(door, kind: str) -> None:  # type: ignore[no-untyped-def]
+async def test_a_hostile_id_is_refused_wherever_an_id_may_stand(door: Any, kind: str) -> None:
     chosen = [attack for attack in TABLE if attack.name.startswith((f"{kind}:", f"key {kind}"))]
     assert len(chosen) > 15
     for attack in chosen:

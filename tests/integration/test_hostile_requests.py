@@ -2,6 +2,7 @@
 form, and its connection ends."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -148,18 +149,18 @@ TAKEN = [
 @pytest.mark.parametrize(
     "attack", [*FRAMING, *HEADS, *REQUEST_LINES, *TAKEN], ids=names([*FRAMING, *HEADS, *REQUEST_LINES, *TAKEN])
 )
-async def test_a_request_is_read_as_everybody_would_read_it_or_refused(door, attack: Attack) -> None:  # type: ignore[no-untyped-def]
+async def test_a_request_is_read_as_everybody_would_read_it_or_refused(door: Any, attack: Attack) -> None:
     await attack.made_on(door.port, fresh())
 
 
-async def test_a_trailer_does_not_pass_for_a_header(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_trailer_does_not_pass_for_a_header(door: Any) -> None:
     session = fresh()
     sent = chunked(session, b"%x\r\n" % len(TURN), TURN, b"\r\n0\r\nIdempotency-Key: forged\r\n\r\n")
     answer = await Attack("trailer", sent, 201).made_on(door.port, session)
     assert answer.json["turn_id"] != "forged"
 
 
-async def test_requests_in_a_pipeline_are_answered_in_order_and_garbage_after_them_last(door) -> None:  # type: ignore[no-untyped-def]
+async def test_requests_in_a_pipeline_are_answered_in_order_and_garbage_after_them_last(door: Any) -> None:
     session = fresh()
     async with connected(door.port) as wire:
         turns = [post_turn(b'{"role":"user","content":"%d"}' % n)(session) for n in range(5)]
@@ -170,7 +171,7 @@ async def test_requests_in_a_pipeline_are_answered_in_order_and_garbage_after_th
         await wire.closed()
 
 
-async def test_nothing_after_a_last_request_is_read(door) -> None:  # type: ignore[no-untyped-def]
+async def test_nothing_after_a_last_request_is_read(door: Any) -> None:
     session = fresh()
     async with connected(door.port) as wire:
         wire.writer.write(get("Connection: close") + post_turn(TURN)(session))
@@ -182,7 +183,7 @@ async def test_nothing_after_a_last_request_is_read(door) -> None:  # type: igno
         await read.made_on(door.port, session)
 
 
-async def test_a_body_that_was_not_read_is_never_taken_for_a_request(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_body_that_was_not_read_is_never_taken_for_a_request(door: Any) -> None:
     hidden = post_turn(TURN)(session := fresh())
     for path in ("/nothing", "/livez", "/v1/sessions/a%20b/turns"):
         async with connected(door.port) as wire:
@@ -195,7 +196,7 @@ async def test_a_body_that_was_not_read_is_never_taken_for_a_request(door) -> No
     await read.made_on(door.port, session)
 
 
-async def test_a_client_that_waits_for_100_is_told_to_go_on_or_refused_at_once(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_waits_for_100_is_told_to_go_on_or_refused_at_once(door: Any) -> None:
     path = f"/v1/sessions/{fresh()}/turns"
     async with connected(door.port) as wire:
         wire.writer.write(request("POST", path, "Expect: 100-continue", f"Content-Length: {len(TURN)}"))
@@ -213,7 +214,7 @@ async def test_a_client_that_waits_for_100_is_told_to_go_on_or_refused_at_once(d
         await wire.closed()
 
 
-async def test_a_50_mb_body_is_refused_while_it_is_read(door) -> None:  # type: ignore[no-untyped-def]
+async def test_a_50_mb_body_is_refused_while_it_is_read(door: Any) -> None:
     """Before its end was sent; and a client that goes on sending still gets to read the answer."""
     path = f"/v1/sessions/{fresh()}/turns"
     async with connected(door.port) as wire:
@@ -255,6 +256,6 @@ async def test_a_50_mb_body_is_refused_while_it_is_read(door) -> None:  # type: 
         ("DELETE", "/metrics", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_is_told_all_that_the_path_takes(door, method: str, path: str, allowed: str) -> None:  # type: ignore[no-untyped-def]
+async def test_a_wrong_method_is_told_all_that_the_path_takes(door: Any, method: str, path: str, allowed: str) -> None:
     answer = await Attack("method", request(method, path), 405, "method_not_allowed").made_on(door.port, "")
     assert answer.header("allow") == allowed
