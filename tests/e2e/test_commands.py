@@ -38,8 +38,11 @@ def test_tail_shows_each_event_on_a_line_of_its_own_without_control_characters(l
     assert done.returncode == 0, done.stderr
     (shown,) = done.stdout.splitlines()
     assert shown.endswith("user red \\x1b[31malert\\x1b[0m⏎ and\\u202e more")
-    event = json.loads(loaded.run("tail", "--no-follow", "-n", "1", "--json").stdout)
-    assert event["payload"]["content"] == "red \x1b[31malert\x1b[0m\nand\u202e more"
+    as_json = loaded.run("tail", "--no-follow", "-n", "1", "--json").stdout
+    exported = loaded.run("export", "-", "--session", "e2e-ansi").stdout
+    for line, turn in ((as_json, json.loads(as_json)["payload"]), (exported, json.loads(exported))):
+        assert turn["content"] == "red \x1b[31malert\x1b[0m\nand\u202e more"
+        assert line.rstrip("\n").isprintable()
 
 
 def test_tail_follows_what_comes(loaded: System) -> None:

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from turnlog_runtime.asgi import Receive, Scope, Send, respond
+from turnlog_runtime.connection import Connection
 from turnlog_runtime.leaving import LINGER_S, Server
 from turnlog_runtime.lifecycle import serving
 
@@ -26,7 +27,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def started() -> AsyncIterator[tuple[Server, socket.socket, int]]:
     """A server at work, its listener and port; it has ended on leaving."""
-    config = uvicorn.Config(app, lifespan="off", http="httptools", log_config=None, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, lifespan="off", http=Connection, log_config=None, timeout_graceful_shutdown=2)
     server, listener = Server(config), socket.create_server(("127.0.0.1", 0))
     serving_task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

@@ -272,7 +272,7 @@ async def test_a_bad_session_id_is_422(postgres: Api, bad: str) -> None:
 
 
 async def test_unknown_routes_and_methods_are_problems_too(postgres: Api) -> None:
-    assert problem_in(await postgres.client.get("/v1/nothing"), 404) == ("not_found", None)
+    assert problem_in(await postgres.client.get("/v1/nothing"), 404) == ("route_not_found", None)
     assert problem_in(await postgres.client.put("/v1/sessions"), 405) == ("method_not_allowed", None)
 
 

@@ -18,7 +18,7 @@ from turnlog_cli.compose import is_write, merged
 from turnlog_cli.demo import forget_settings
 from turnlog_cli.demo_input import read_conversation
 from turnlog_cli.errors import ADVICE, CommandError, told
-from turnlog_cli.escape import many_lines, one_line
+from turnlog_cli.escape import json_shown, many_lines, one_line
 from turnlog_cli.event_line import line_of
 from turnlog_cli.examine import COMPRESSOR
 from turnlog_cli.exporting import hidden_ranges, is_hidden
@@ -327,3 +327,28 @@ def test_an_api_that_refuses_a_credential_is_told_with_what_to_do(status: int, s
     end = told(ApiError(status, "code", "no such"))
     assert end is not None
     assert said in str(end)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "é ü 漢字 🙂",
+        "\x1b[31m\x9b2J\x7f",
+        "a\u202eb\u200b\u2028",
+        "\U000e0041\U000e0101\u3164",
+    ],
+)
+def test_json_that_is_shown_is_the_same_json_without_anything_invisible(text: str) -> None:
+    raw = json.dumps({text: [text]}, ensure_ascii=False)
+    shown = json_shown(raw)
+    assert json.loads(shown) == {text: [text]}
+    assert all(char.isprintable() for char in shown)
+    assert json_shown(raw + "\n" + raw) == shown + "\n" + shown
+    if text.isprintable() and "\U000e0101" not in text:
+        assert shown == raw
+
+
+@pytest.mark.parametrize("char", ["\u3164", "\u115f", "\u2800", "\u034f", "\U000e0101", "\U000e0041"])
+def test_what_is_invisible_is_shown_as_an_escape(char: str) -> None:
+    assert one_line(f"a{char}b").isascii()

@@ -144,6 +144,7 @@ async def test_a_slow_body_does_not_shorten_the_time_for_the_answer() -> None:
 
 async def test_parts_of_a_patient_body_each_have_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turnlog_runtime.deadlines.BODY_S", 0.3)
+    monkeypatch.setattr("turnlog_runtime.deadlines.BODY_BYTES_PER_S", 10)
     call = Call(*(body(b"x", more=number < 5) for number in range(6)))
     arrives = call.receive
 
@@ -157,6 +158,21 @@ async def test_parts_of_a_patient_body_each_have_their_time(monkeypatch: pytest.
     await call.to(edge(reads, seconds=math.inf))
     assert call.sent[1]["body"] == b"xxxxxx"
     assert call.took_s > 0.5
+
+
+async def test_a_patient_body_that_drips_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnlog_runtime.deadlines.BODY_S", 0.3)
+
+    async def drips() -> Message:
+        await asyncio.sleep(0.05)
+        return body(b"x", more=True)
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(scope, drips, 1_000_000, patient=True)
+
+    call = await Call().to(edge(reads, seconds=math.inf))
+    assert (call.status, call.code) == (408, "request_timeout")
+    assert call.took_s < 0.3 + SLACK_S
 
 
 async def test_a_stream_is_not_cut_once_it_bounds_itself() -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import orjson
 
-from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond
+from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond, respond_problem
+from turnlog_runtime.routes import Paths
 
 WRITES = ("POST", "DELETE")
 OPENAPI = "/openapi.json"
 MCP = ("/mcp", "/mcp/")
+SESSIONS = "/v1/sessions/"
 
 
 def is_write(method: str, path: str) -> bool:
@@ -27,7 +29,7 @@ class OneApi:
 
     def __init__(self, writes: App, reads: App) -> None:
         self._writes, self._reads = writes, reads
-        self._openapi: bytes | None = None
+        self._described: tuple[bytes, Paths] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -36,13 +38,25 @@ class OneApi:
             if is_write(scope["method"], path):
                 await self._writes(scope, receive, send)
                 return
-            if path == OPENAPI and scope["method"] == "GET":
-                if self._openapi is None:
-                    documents = await asyncio.gather(document_of(self._writes), document_of(self._reads))
-                    self._openapi = orjson.dumps(merged(*documents))
-                await respond(send, 200, self._openapi)
-                return
+            if not (scope["method"] == "GET" and path.startswith(SESSIONS) and not path.endswith("/compress")):
+                document, paths = self._described or await self._describe()
+                methods = paths.methods(path)
+                if methods and scope["method"] not in methods:
+                    await respond_problem(send, paths.refusal(path))
+                    return
+                if path == OPENAPI and document:
+                    await respond(send, 200, document)
+                    return
         await self._reads(scope, receive, send)
+
+    async def _describe(self) -> tuple[bytes, Paths]:
+        """The document of the whole, and which methods each of its paths takes; nothing where a gate keeps them."""
+        documents = await asyncio.gather(document_of(self._writes), document_of(self._reads))
+        if not all("paths" in document for document in documents):
+            return b"", Paths({})
+        document = merged(*documents)
+        self._described = orjson.dumps(document), Paths(document["paths"] | {OPENAPI: {"get": {}}})
+        return self._described
 
 
 class WithMcp:

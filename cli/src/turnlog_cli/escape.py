@@ -1,7 +1,8 @@
 """Text from outside, made safe to print: stored turns may hold anything, also what drives a terminal."""
 
 _SHORT = {"\n": "⏎ ", "\t": " ", "\r": ""}
-_INVISIBLE = range(0xE0100, 0xE01F0)  # variation selectors that only smuggle data; Python calls them printable
+# What Python calls printable and nobody sees: fillers, and variation selectors that only smuggle data.
+_INVISIBLE = frozenset({0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0xE0100, 0xE01F0)})
 
 
 def one_line(text: str) -> str:
@@ -14,8 +15,25 @@ def many_lines(text: str) -> str:
     return "\n".join(one_line(line) for line in text.split("\n"))
 
 
+def json_shown(text: str) -> str:
+    """JSON with every character that is not seen as an escape: the same JSON, safe to print. Line feeds between values
+    stay."""
+    if text.isascii() and "\x7f" not in text:
+        return text  # JSON has no other control characters
+    return "".join(char if char == "\n" or _seen(char) else _json_escape(char) for char in text)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def _seen(char: str) -> bool:
+    return char.isprintable() and ord(char) not in _INVISIBLE
+
+
 def _shown(char: str) -> str:
-    if char.isprintable() and ord(char) not in _INVISIBLE:
+    if _seen(char):
         return char
     code = ord(char)
     if code <= 0xFF:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from turnlog_cli.addresses import Api
 from turnlog_cli.errors import CommandError
+from turnlog_cli.escape import json_shown
 from turnlog_cli.progress import Meter
 from turnlog_cli.screen import Screen, count
 from turnlog_client import Client
@@ -76,9 +77,9 @@ def is_hidden(hidden: Hidden, event: Mapping[str, Any]) -> bool:
 
 
 def line_of(event: Mapping[str, Any]) -> bytes:
-    """A turn's event as a line in import format."""
+    """A turn's event as a line in import format; invisible characters are escaped, for it may be shown somewhere."""
     fields = {"session_id": event["session_id"], "turn_id": event["key"], **event["payload"]}
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json_shown(json.dumps(fields, ensure_ascii=False, separators=(",", ":"))).encode() + b"\n"
 
 
 def _events(client: Client, selection: Selection, head: int) -> Iterator[Mapping[str, Any]]:

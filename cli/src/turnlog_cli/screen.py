@@ -12,6 +12,8 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from turnlog_cli.escape import json_shown
+
 
 class Screen:
     """Standard output and standard error of one command."""
@@ -38,7 +40,7 @@ class Screen:
     def fact(self, value: Mapping[str, Any]) -> None:
         """An object for machines; nothing when the output is for people."""
         if self.as_json:
-            sys.stdout.write(orjson.dumps(value, default=str).decode() + "\n")
+            sys.stdout.write(json_shown(orjson.dumps(value, default=str).decode()) + "\n")
             sys.stdout.flush()
 
 

@@ -68,34 +68,40 @@ class AccessGate:
             check_url(scope)
             return credential_in(scope)
         except Missing:
-            raise self._refusal(scope, "credential_missing", "send Authorization: Bearer with an API key") from None
+            missing = Problem(401, "credential_missing", "send Authorization: Bearer with an API key", "Authorization")
+            raise self._challenged(scope, missing) from None
         except Malformed as error:
-            raise self._refusal(scope, "credential_malformed", str(error), "invalid_request") from None
+            malformed = Problem(401, "credential_malformed", str(error), "Authorization")
+            raise self._challenged(scope, malformed, "invalid_request", str(error)) from None
 
     async def _principal(self, scope: Scope, credential: bytes, digest: bytes) -> Principal:
         try:
             return await self._verifier.find(credential, digest)
         except Refused as error:
-            raise self._refusal(scope, "credential_refused", f"not accepted: {error}", "invalid_token") from None
+            refused = Problem(401, "credential_refused", f"not accepted: {error}", "Authorization")
+            raise self._challenged(scope, refused, "invalid_token", refused.message) from None
         except Unknown as error:
             REFUSED.labels("credential_unchecked").inc()
             raise Problem(503, "credential_unchecked", f"try again: {error}", retry_after_s=1) from None
 
-    def _refusal(self, scope: Scope, code: str, message: str, error: str = "") -> Problem:
-        REFUSED.labels(code).inc()
-        challenge = self._resource.challenge(scope, error, message if error else "")
-        return Problem(401, code, message, "Authorization", headers={"www-authenticate": challenge, **_NO_STORE})
-
     def _scope_missing(self, scope: Scope, needed: str) -> Problem:
-        REFUSED.labels("scope_missing").inc()
-        challenge = self._resource.challenge(scope, "insufficient_scope", "", needed)
         message = f"this call needs the scope {needed}; use a credential that has it"
-        return Problem(403, "scope_missing", message, headers={"www-authenticate": challenge})
+        return self._challenged(scope, Problem(403, "scope_missing", message), "insufficient_scope", needed=needed)
+
+    def _challenged(
+        self, scope: Scope, refusal: Problem, error: str = "", description: str = "", needed: str = ""
+    ) -> Problem:
+        """The refusal, counted, with what a caller must show instead."""
+        REFUSED.labels(refusal.code).inc()
+        refusal.headers["www-authenticate"] = self._resource.challenge(scope, error, description, needed)
+        if refusal.status == 401:
+            refusal.headers.update(_NO_STORE)
+        return refusal
 
     async def _tell(self, scope: Scope, path: str, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise Problem(405, "method_not_allowed", "this route takes GET", headers={"allow": "GET"})
         body = self._resource.metadata(scope, path)
         if body is None:
-            raise Problem(404, "not_found", "there is no protected resource of this name")
+            raise Problem(404, "route_not_found", "there is no protected resource of this name")
         await respond(send, 200, body, (JSON, (b"access-control-allow-origin", b"*")))

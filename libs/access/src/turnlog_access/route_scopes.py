@@ -60,7 +60,7 @@ def scope_of(method: str, path: str) -> str:
     """The scope that a call needs; HEAD needs what GET does. Raises `Problem` 404, or 405 naming what there is."""
     methods = _TABLE.get(_pattern_of(path))
     if methods is None:
-        raise Problem(404, "not_found", "there is no such route; /openapi.json describes those there are")
+        raise Problem(404, "route_not_found", "no call has this path; /openapi.json describes all there are")
     scope = methods.get("GET" if method == "HEAD" else method)
     if scope is None:
         allowed = ", ".join(sorted(methods))

@@ -12,6 +12,9 @@ DEFAULT_LOG = "main"
 AGENT_SESSION_PREFIX = "~agent."
 
 _ID = re.compile(r"[A-Za-z0-9._:@+\-#]{1,200}")
+ID_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._:@+\-#]{1,200}$"
+SESSION_ID_PATTERN = r"^(~agent\.)?(?!\.{1,2}$)[A-Za-z0-9._:@+\-#]{1,200}$"
+"""What clients may send, as regular expressions that JSON Schema understands."""
 _ID_RULE = "must be 1 to 200 characters of A-Z a-z 0-9 . _ : @ + - #, and neither '.' nor '..'"
 
 

@@ -62,7 +62,7 @@ def _integer(digits: str) -> int:
 def _float(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise InvalidField("", f"holds a number beyond a double: {digits[:40]}", "not_finite")
+        raise InvalidField("", "holds a number beyond a double; send a smaller one, or text", "not_finite")
     return value
 
 

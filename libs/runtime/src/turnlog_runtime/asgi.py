@@ -74,7 +74,7 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int, *, patient
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         if patient and limit is not None:
-            limit.wait_for_body()
+            limit.wait_for_body(size)
         message = await receive()
         part = message.get("body", b"")
         parts.append(part)
@@ -114,9 +114,9 @@ class Edge:
     """Wraps an app: gives each request an id and a deadline, and turns exceptions into problems.
 
     `errors` maps what a service's own libraries raise; it is the one place where that service decides on statuses.
-    The id is the client's `x-request-id` when it is 1 to 128 printable ASCII characters, else a new one; it is
-    answered as `request-id`, and log lines of the request carry it. A request over its deadline is cancelled and
-    answered as `deadlines` says, or its connection closed when the answer had begun.
+    The id (`request_id_of`, unless the server has given one) is answered as `request-id`, and log lines of the request
+    carry it. A request over its deadline is cancelled and answered as `deadlines` says, or its connection closed when
+    the answer had begun.
     """
 
     def __init__(self, app: App, errors: ErrorMap, deadlines: Deadlines | None = None) -> None:
@@ -139,9 +139,9 @@ class Edge:
             self._open.leave(limit)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _request_id(scope)
+        given: str | None = scope.get("request_id")  # by our connections, which put it on every answer
+        request_id = given or request_id_of(scope["headers"])
         scope["request_id"] = request_id
-        tagged = (b"request-id", request_id.encode())
         started = False
 
         async def send_tagged(message: Message) -> None:
@@ -149,7 +149,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 more = scope.get(_ANSWER_HEADERS)
-                message["headers"] = [*message.get("headers", ()), tagged, *(more() if more is not None else ())]
+                added = [(b"request-id", request_id.encode())] if given is None else []
+                message["headers"] = [*message.get("headers", ()), *added, *(more() if more is not None else ())]
             await send(message)
 
         try:
@@ -191,8 +192,11 @@ class Edge:
         return problem
 
 
-def _request_id(scope: Scope) -> str:
-    given = header(scope, b"x-request-id")
-    if given is not None and 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
+def request_id_of(headers: Headers) -> str:
+    """A request's id: the client's `x-request-id` if that is 1 to 128 printable ASCII characters, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and 0 < len(value) <= 128 and value.isascii():
+            given = value.decode("ascii")
+            if given.isprintable():
+                return given
     return new_id()

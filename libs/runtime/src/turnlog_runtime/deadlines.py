@@ -15,15 +15,17 @@ from typing import Any
 from turnlog_runtime.problems import Problem
 
 LOOK_S = 0.1
-BODY_S = 10.0
-"""The longest a request's body may take to arrive, in all; of a bulk load: each part of it."""
+BODY_S = 9.0
+"""The longest a request's body may take to arrive (the connection is closed within 10 s); of a bulk load: each part."""
+BODY_BYTES_PER_S = 32 * 1024
+"""How fast a bulk load must arrive on average, once it has taken `BODY_S`."""
 _KEY = "turnlog.time_limit"
 
 Scope = MutableMapping[str, Any]
 
 
 def _body_late() -> Problem:
-    message = f"the body did not arrive within {BODY_S:g} s"
+    message = f"the body did not arrive within {BODY_S:g} s (a load: at {BODY_BYTES_PER_S} bytes a second at least)"
     return Problem(408, "request_timeout", message, "body", headers={"connection": "close"})
 
 
@@ -39,20 +41,34 @@ class Deadlines:
 class TimeLimit:
     """The time limit of one request, which runs in the task that made it."""
 
-    __slots__ = ("_calmed", "_cancelling", "_late", "_scope", "_seconds", "_task", "at_s", "expired", "in_body")
+    __slots__ = (
+        "_body_from_s",
+        "_calmed",
+        "_cancelling",
+        "_late",
+        "_scope",
+        "_seconds",
+        "_task",
+        "at_s",
+        "expired",
+        "in_body",
+    )
 
     def __init__(self, seconds: float, late: Callable[[Scope], Problem], scope: Scope) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
         self._seconds, self._late, self._scope = seconds, late, scope
-        self.at_s = time.monotonic() + seconds
+        self.at_s = self._body_from_s = time.monotonic() + seconds
         self.expired = self.in_body = self._calmed = False
 
-    def wait_for_body(self) -> None:
-        """While the body arrives, that has a limit of its own; called again, it begins anew."""
-        self.in_body = True
-        self.at_s = time.monotonic() + BODY_S
+    def wait_for_body(self, arrived_bytes: int = 0) -> None:
+        """While the body arrives, that has a limit of its own. Called again, it begins anew, as far as what has arrived
+        by then came fast enough."""
+        now = time.monotonic()
+        if not self.in_body:
+            self.in_body, self._body_from_s = True, now
+        self.at_s = min(now, self._body_from_s + arrived_bytes / BODY_BYTES_PER_S) + BODY_S
 
     def body_arrived(self) -> None:
         """The body is whole: from here on counts what the app takes."""

@@ -2,7 +2,7 @@
 
 `/livez` says that the process runs its event loop; `/readyz` asks each dependency within a second and is 503 when one
 that the service cannot work without is away, and at once while the process is leaving; `/metrics` is Prometheus' text
-format.
+format. All three are GET (or HEAD) only.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ import orjson
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-from turnlog_runtime.asgi import App, Receive, Scope, Send, header, respond
+from turnlog_runtime.asgi import App, Receive, Scope, Send, header, respond, respond_problem
+from turnlog_runtime.problems import method_not_allowed, route_not_found
 
 CHECK_S = 1.0
+PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class Health:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path = scope["path"] if scope["type"] == "http" else ""
-        if path == "/livez":
+        if path in PATHS and scope["method"] not in ("GET", "HEAD"):
+            await respond_problem(send, method_not_allowed("GET, HEAD"))
+        elif path == "/livez":
             await respond(send, 200, b'{"status":"ok"}')
         elif path == "/readyz":
             status, body = await self._ready()
@@ -86,4 +90,4 @@ def _heard(asking: "asyncio.Future[object]") -> None:
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     """The app behind `Health` in a service without an API."""
-    await respond(send, 404, b'{"status":"not found"}')
+    await respond_problem(send, route_not_found())

@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from turnlog_runtime.connection import Connection
 
 LINGER_S = 1.0
 """How long a connection that was opened and has sent nothing yet may still send its request."""
@@ -38,7 +39,7 @@ class Server(uvicorn.Server):
         for connection in self._connections():
             cycle = connection.cycle  # of several requests in a pipeline, the last
             if cycle is not None and not cycle.response_complete:
-                cycle.keep_alive = False
+                cycle.keeps = cycle.keep_alive = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listener and idle connections, then wait for requests under way as uvicorn does."""
@@ -57,15 +58,16 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-    def _connections(self) -> list[HttpToolsProtocol]:
-        return [cast("HttpToolsProtocol", connection) for connection in self.server_state.connections]
+    def _connections(self) -> list[Connection]:
+        return [cast("Connection", connection) for connection in self.server_state.connections]
 
     def _close_idle(self) -> bool:
         """Close connections that have been answered and are silent; whether a request may still be arriving on one."""
         arriving = False
-        idle: dict[int, HttpToolsProtocol] = {}
+        idle: dict[int, Connection] = {}
         for connection in self._connections():
             cycle = connection.cycle
             if cycle is None or cycle.scope is not connection.scope:  # nothing was sent yet, or part of a head

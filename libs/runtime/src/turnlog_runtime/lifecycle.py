@@ -6,13 +6,16 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 import uvicorn
 
 from turnlog_runtime.asgi import App
+from turnlog_runtime.connection import Connection
 from turnlog_runtime.leaving import LINGER_S, Server
+from turnlog_runtime.request_head import HttpLimits
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -55,6 +58,7 @@ def spare_the_collector() -> None:
 async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_unheard)
 
     def asked() -> None:
         if stop.is_set():
@@ -65,6 +69,11 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked)
     await main(stop)
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that nothing waits for. asyncio's own handler would write out tasks, and what they raised."""
+    _log.error("unheard_error", what=context.get("message"), exc_info=context.get("exception"))
 
 
 async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> None:
@@ -88,9 +97,11 @@ async def until(stop: asyncio.Event, work: Awaitable[None], drain_s: float) -> N
 
 
 @contextlib.asynccontextmanager
-async def serving(app: App, host: str, port: int, shutdown_s: float, drain_s: float = 0.0) -> AsyncIterator[int]:
-    """Serve `app`; yields the port bound (useful with port 0). On leaving, requests are taken for `drain_s` more, with
-    each answer ending its connection; then open ones may finish for `shutdown_s`.
+async def serving(
+    app: App, host: str, port: int, shutdown_s: float, drain_s: float = 0.0, limits: HttpLimits = HttpLimits()
+) -> AsyncIterator[int]:
+    """Serve `app` over HTTP/1.1 within `limits`; yields the port bound (useful with port 0). On leaving, requests are
+    taken for `drain_s` more, with each answer ending its connection; then open ones may finish for `shutdown_s`.
 
     Raises `OSError` when the address cannot be bound.
     """
@@ -98,7 +109,8 @@ async def serving(app: App, host: str, port: int, shutdown_s: float, drain_s: fl
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=partial(Connection, limits=limits),  # type: ignore[arg-type]
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -1,9 +1,45 @@
-"""JSON logs: one object a line, stable event names, never content, prompts or keys."""
+"""JSON logs: one object a line, stable event names, never content, prompts or keys.
+
+An exception is logged by its kind and the places it came through. Its message is left out: a driver's or a validator's
+holds the value it objects to.
+"""
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
 
 import structlog
+
+PLACES_MAX, ERRORS_MAX = 12, 10
+
+
+def name_exception(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """A log line's exception as `exception`: of it and of each that caused it, the kind and the innermost places."""
+    given = event.pop("exc_info", None)
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = [" < ".join([kind, *places]) for kind, places in _causes(error)]
+    return event
+
+
+def _causes(error: BaseException) -> Iterator[tuple[str, list[str]]]:
+    """The error, the parts of a group, and what caused it."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < ERRORS_MAX:
+        error = waiting.pop(0)
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        frames = traceback.extract_tb(error.__traceback__)[-PLACES_MAX:]
+        yield type(error).__qualname__, [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+        if isinstance(error, BaseExceptionGroup):
+            waiting += error.exceptions
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        waiting += [cause] if cause is not None else []
 
 
 def configure_logging(service: str, level: str = "info") -> None:
@@ -15,7 +51,7 @@ def configure_logging(service: str, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        processors=[*shared, name_exception, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -26,7 +62,7 @@ def configure_logging(service: str, level: str = "info") -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                name_exception,
                 structlog.processors.JSONRenderer(),
             ],
             foreign_pre_chain=shared,

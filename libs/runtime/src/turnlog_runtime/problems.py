@@ -24,13 +24,24 @@ _TYPES = {
     409: "conflict",
     412: "precondition_failed",
     413: "too_large",
+    414: "too_large",
     415: "invalid_request",
     422: "invalid_request",
     429: "rate_limit",
+    431: "too_large",
     503: "unavailable",
     504: "unavailable",
     507: "unavailable",
 }
+
+
+MESSAGE_MAX_CHARS, PARAM_MAX_CHARS = 1_000, 200
+
+
+def _clear(text: str, max_chars: int) -> str:
+    """Words that may hold what a client sent (the name of an unknown field): cut, and valid Unicode."""
+    cut = text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 class Problem(Exception):
@@ -57,12 +68,14 @@ class Problem(Exception):
     def body(self) -> dict[str, object]:
         """The problem as a JSON object."""
         kind = _TYPES.get(self.status, "internal" if self.status >= 500 else "invalid_request")
-        error = {"type": kind, "message": self.message, "code": self.code, "param": self.param}
+        message = _clear(self.message, MESSAGE_MAX_CHARS)
+        param = None if self.param is None else _clear(self.param, PARAM_MAX_CHARS)
+        error = {"type": kind, "message": message, "code": self.code, "param": param}
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
-            "detail": self.message,
+            "detail": message,
             "error": error,
         }
 
@@ -75,6 +88,17 @@ def problem_of(error: InvalidField) -> Problem:
     """What the client is told of a field that breaks a rule."""
     status = 400 if isinstance(error, MalformedJson) else 415 if isinstance(error, ForeignEncoding) else 422
     return Problem(status, error.code, str(error), error.field)
+
+
+def route_not_found() -> Problem:
+    """404: no call has this path."""
+    return Problem(404, "route_not_found", "no call has this path; /openapi.json describes all there are")
+
+
+def method_not_allowed(allowed: str) -> Problem:
+    """405 with the methods that the path knows, as `GET, HEAD`."""
+    message = f"this path takes {allowed}"
+    return Problem(405, "method_not_allowed", message, headers={"allow": allowed} if allowed else {})
 
 
 INTERNAL = Problem(500, "internal", "something failed on our side; it is logged under this request-id")

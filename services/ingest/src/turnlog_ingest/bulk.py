@@ -165,7 +165,7 @@ def _refused(number: int, problem: Problem) -> bytes:
 def _limited(problem: Problem, first: int, count: int) -> list[bytes]:
     """The answers of a window that a limit refused."""
     retry = f"was not stored; {problem.message}"
-    return [_failed(first, problem.code, retry), *(_not_tried(first + n) for n in range(1, count))]
+    return [_failed(first, "rate_limited", retry), *(_not_tried(first + n) for n in range(1, count))]
 
 
 def _failed(number: int, code: str, message: str) -> bytes:

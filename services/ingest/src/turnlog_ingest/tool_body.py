@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from turnlog_ingest.turn_body import TURN_MAX_BYTES, Id, Moment, Parts, invalid_field
+from turnlog_events.ids import SESSION_ID_PATTERN
+from turnlog_ingest.turn_body import Id, Metadata, Moment, Parts, Text, invalid_field
 
 
 class StoreMemoryBody(BaseModel):
@@ -17,12 +18,12 @@ class StoreMemoryBody(BaseModel):
     )
 
     agent_id: Id
-    message: Annotated[str, Field(max_length=TURN_MAX_BYTES)] | Parts
+    message: Annotated[Text, Field(min_length=1)] | Parts
     role: Literal["user", "assistant", "system", "tool"] = "user"
-    session_id: Annotated[str, Field(min_length=1, max_length=210)] | None = None
+    session_id: Annotated[str, Field(json_schema_extra={"pattern": SESSION_ID_PATTERN})] | None = None
     user_id: Id | None = None
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
     occurred_at: Moment | None = None
     memory_id: Id | None = None
 

@@ -14,7 +14,7 @@ from turnlog_events.canonical import canonical
 from turnlog_events.errors import InvalidField
 from turnlog_events.event import TURN_STORED, NewEvent
 from turnlog_events.hashing import payload_hash
-from turnlog_events.ids import ID_MAX_CHARS, checked_id, is_id, new_id
+from turnlog_events.ids import ID_MAX_CHARS, ID_PATTERN, checked_id, is_id, new_id
 
 TURN_MAX_BYTES = 256 * 1024
 METADATA_MAX_BYTES = 16 * 1024
@@ -47,9 +47,34 @@ def _typed_parts(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return parts
 
 
-Id = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9._:@+\-#]{1,200}$"})]
-Moment = Annotated[str, Field(max_length=64), AfterValidator(_moment)]
-Parts = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=PARTS_MAX), AfterValidator(_typed_parts)]
+ANY_JSON = {"x-any-json": True}
+"""Stands in a body's schema for the schema of any JSON that is taken (`openapi.py` puts it in)."""
+_PART = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"type": "string"}},
+    "additionalProperties": ANY_JSON,
+}
+Id = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": ID_PATTERN})]
+Moment = Annotated[str, Field(max_length=64), AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Text = Annotated[str, Field(max_length=TURN_MAX_BYTES, description="No NUL characters, no lone surrogates.")]
+Parts = Annotated[
+    list[dict[str, Any]],
+    Field(min_length=1, max_length=PARTS_MAX, json_schema_extra={"items": _PART}),
+    AfterValidator(_typed_parts),
+]
+Metadata = Annotated[
+    dict[str, Any],
+    Field(description=f"At most {METADATA_MAX_BYTES} bytes.", json_schema_extra={"additionalProperties": ANY_JSON}),
+]
+ToolCalls = Annotated[
+    list[dict[str, Any]],
+    Field(
+        min_length=1,
+        max_length=TOOL_CALLS_MAX,
+        json_schema_extra={"items": {"type": "object", "additionalProperties": ANY_JSON}},
+    ),
+]
 
 
 class TurnBody(BaseModel):
@@ -59,19 +84,25 @@ class TurnBody(BaseModel):
         extra="forbid",
         strict=True,
         json_schema_extra={
-            "examples": [{"role": "user", "content": "My flight is on Friday.", "agent_id": "travel", "user_id": "ana"}]
+            "examples": [
+                {"role": "user", "content": "My flight is on Friday.", "agent_id": "travel", "user_id": "ana"}
+            ],
+            "anyOf": [  # only what calls tools may be empty
+                {"properties": {"content": {"minLength": 1}}},
+                {"required": ["tool_calls"], "properties": {"tool_calls": {"type": "array"}}},
+            ],
         },
     )
 
     role: Literal["user", "assistant", "system", "tool"]
-    content: Annotated[str, Field(max_length=TURN_MAX_BYTES)] | Parts
+    content: Text | Parts
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     agent_id: Id | None = None
     user_id: Id | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
     occurred_at: Moment | None = None
     turn_id: Id | None = None
-    tool_calls: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=TOOL_CALLS_MAX)] | None = None
+    tool_calls: ToolCalls | None = None
     tool_call_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 

@@ -29,7 +29,7 @@ from turnlog_runtime.settings import TURNS_PER_REQUEST
 
 CONFLICT = "turn_id_conflict"
 _IF_MATCH = re.compile(r'(?:W/)?"v(\d{1,18})(?:\.s\d+)?"')
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ class Writes:
     async def store_turns(
         self, tenant: str, session_id: str, body: bytes, headers: WriteHeaders, charge: Charge = free
     ) -> bytes:
-        """Store one turn, or `{"turns": […]}`; the answer's JSON. The first turn is charged before this is called, so
-        that a body beyond the limits is not even read; the others here, duplicates among them."""
+        """Store one turn, or `{"turns": […]}`, in a session whose id the caller has checked; the answer's JSON. The
+        first turn is charged before this is called, so that a body beyond the limits is not even read; the others here,
+        duplicates among them."""
         if len(body) > LARGE_BYTES:
             await self.lane.step(tenant)
         raw = parse(body)
@@ -110,11 +111,11 @@ class Writes:
         session_id = checked_session_id(session_id)
         if to_version < from_version:
             raise InvalidField("to_version", "must not be less than from_version")
-        deadline = time.monotonic() + self._deadline_s
-        await self._require_version(tenant, session_id, to_version)
         retraction = TurnsRetracted(from_version, to_version, reason)
         name = headers.idempotency_key or new_id()
         event = _own_event(tenant, session_id, TURNS_RETRACTED, f"retract/{name}", retraction.to_json(), headers)
+        deadline = time.monotonic() + self._deadline_s
+        await self._require_version(tenant, session_id, to_version)
         placed = (await self.append(AppendRequest((event,), headers.expected_version()), deadline))[0]
         return orjson.dumps(
             {
@@ -156,7 +157,7 @@ class Writes:
     async def store_memory(self, tenant: str, body: bytes, headers: WriteHeaders) -> bytes:
         """The prototype's `store_memory` tool: a turn in the agent's own session unless one is named."""
         session_id, turn = memory_turn(parse(body))
-        session_id = checked_session_id(session_id) if session_id else agent_session(turn["agent_id"])
+        session_id = agent_session(turn["agent_id"]) if session_id is None else checked_session_id(session_id)
         event = turn_event(tenant, session_id, turn, headers.idempotency_key, trace=headers.trace())
         placed = (await self.append(AppendRequest((event,))))[0]
         return orjson.dumps(

@@ -10,15 +10,15 @@ from starlette.exceptions import HTTPException
 from turnlog_query.deadlines import read_deadlines
 from turnlog_query.deps import QueryDeps
 from turnlog_query.document import document_of
-from turnlog_query.errors import invalid_parameters, problem_for
+from turnlog_query.errors import problem_for
 from turnlog_query.fast_turns import FastTurns
 from turnlog_query.routes_audit import audit_routes
 from turnlog_query.routes_sessions import session_routes
 from turnlog_query.routes_tools import tool_routes
-from turnlog_runtime.asgi import App, Edge, Receive, Scope, Send
+from turnlog_runtime.asgi import App, Edge
 from turnlog_runtime.principal import Gate, open_gate
-from turnlog_runtime.problems import Problem
 from turnlog_runtime.raising import raising
+from turnlog_runtime.routes import Paths, invalid_parameters, unambiguous
 
 DESCRIPTION = """Reads of Turnlog, the memory log of AI agents: recent turns, rolling summary, context within a token
 budget, live events, and the history for auditors. Errors are `application/problem+json` (RFC 9457) with the member
@@ -35,13 +35,13 @@ def create_app(deps: QueryDeps, gate: Gate = open_gate) -> App:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={RequestValidationError: _invalid, HTTPException: _passed_on},
+        exception_handlers={RequestValidationError: _invalid, HTTPException: _no_route},
     )
     routers = (session_routes(deps), audit_routes(deps), tool_routes(deps))
     for router in routers:
         api.include_router(router)
     api.openapi = partial(document_of, api, routers)  # type: ignore[method-assign]
-    app = gate(FastTurns(deps, _without_slashes(raising(api))))
+    app = gate(FastTurns(deps, unambiguous(raising(api))))
     return Edge(app, problem_for, read_deadlines(deps.limits))
 
 
@@ -50,17 +50,8 @@ async def _invalid(request: Request, error: Exception) -> Any:
     raise invalid_parameters(error.errors())
 
 
-async def _passed_on(request: Request, error: Exception) -> Any:
-    raise error
-
-
-def _without_slashes(api: App) -> App:
-    """The app, refusing ids that hold a slash: the decoded path has lost the difference between a slash in an id and
-    one between parts of the path."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and b"%2f" in (scope.get("raw_path") or b"").lower():
-            raise Problem(422, "invalid_id", "session_id: must not hold a slash", "session_id")
-        await api(scope, receive, send)
-
-    return app
+async def _no_route(request: Request, error: Exception) -> Any:
+    assert isinstance(error, HTTPException)
+    if error.status_code not in (404, 405):
+        raise error
+    raise Paths(request.app.openapi()["paths"]).refusal(request.scope["raw_path"].decode("latin-1"))

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from turnlog_runtime.described import asks_for_credential
+from turnlog_runtime.described import completed
 
 
 def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             for route in router.routes:
                 if isinstance(route, APIRoute):
                     _restore_examples(document["paths"][route.path], route)
-        asks_for_credential(document)
+        completed(document)
     return FastAPI.openapi(api)
 
 
@@ -27,4 +27,6 @@ def _restore_examples(item: dict[str, Any], route: APIRoute) -> None:
         answers = item[method.lower()]["responses"]
         for status, given in route.responses.items():
             for media_type, content in given.get("content", {}).items():
-                answers[str(status)]["content"][media_type]["example"] = content["example"]
+                answers[str(status)]["content"][media_type] |= {
+                    name: content[name] for name in ("example", "examples") if name in content
+                }

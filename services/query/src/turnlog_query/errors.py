@@ -1,26 +1,10 @@
 """Errors of the read API, and what each error of our libraries becomes: the one place that decides on
 statuses."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from starlette.exceptions import HTTPException
-
 from turnlog_eventstore import SchemaMissing, StoreError, UnknownLog
 from turnlog_runtime.problems import Problem
 
 RETRY_AFTER_S = 1
-
-_CODES: Mapping[str, str] = {
-    "extra_forbidden": "unknown_parameter",
-    "missing": "missing_parameter",
-    "greater_than_equal": "out_of_range",
-    "less_than_equal": "out_of_range",
-    "int_parsing": "invalid_integer",
-    "int_parsing_size": "out_of_range",
-    "int_from_float": "invalid_integer",
-    "literal_error": "unknown_value",
-}
 
 
 def session_not_found(session_id: str) -> Problem:
@@ -40,15 +24,6 @@ def deadline_exceeded() -> Problem:
     return Problem(503, "deadline_exceeded", message, retry_after_s=RETRY_AFTER_S)
 
 
-def invalid_parameters(errors: Sequence[Any]) -> Problem:
-    """422 that names the first wrong parameter, from pydantic's list of errors."""
-    error = errors[0]
-    param = ".".join(str(part) for part in error["loc"][1:]) or None
-    code = _CODES.get(error["type"], "invalid_parameter")
-    said = "is not a parameter of this call" if code == "unknown_parameter" else error["msg"]
-    return Problem(422, code, f"{param}: {said}" if param else str(said), param)
-
-
 def problem_for(error: Exception) -> Problem | None:
     """What a client is told of an error that is no `Problem` yet; None for one that is a defect of ours."""
     if isinstance(error, UnknownLog):
@@ -61,13 +36,5 @@ def problem_for(error: Exception) -> Problem | None:
             "store_unavailable",
             "the read model cannot answer this and PostgreSQL is away; try again",
             retry_after_s=RETRY_AFTER_S,
-        )
-    if isinstance(error, HTTPException):
-        codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
-        return Problem(
-            error.status_code,
-            codes.get(error.status_code, "invalid_request"),
-            str(error.detail),
-            headers=error.headers,
         )
     return None

@@ -1,8 +1,5 @@
 """Examples of answers, for the OpenAPI document."""
 
-from collections.abc import Mapping
-from typing import Any
-
 _NODE = {
     "made_at": "2026-11-23T18:52:07.104000Z",
     "event_id": "019ab1f0-7c55-7d70-9b0e-6c1d1f4c7c11",
@@ -164,66 +161,3 @@ TOOL_MEMORY = {
     "left_out": None,
     "source": "redis",
 }
-
-_STATUSES: Mapping[int, tuple[str, str]] = {
-    400: ("invalid_cursor", "cursor: is not one of this list; start again without it"),
-    404: ("session_not_found", "session trip-to-lisbon has no turn"),
-    409: ("version_not_reached", "min_version: the session is at version 41, below 42"),
-    422: ("out_of_range", "limit: Input should be greater than or equal to 1"),
-    429: (
-        "rate_limited",
-        "6000 requests a minute for each credential are allowed, and they are used up; try again in 3 s",
-    ),
-    503: ("store_unavailable", "the read model cannot answer this and PostgreSQL is away; try again"),
-}
-_TITLES = {
-    400: "Bad Request",
-    404: "Not Found",
-    409: "Conflict",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    503: "Unavailable",
-}
-_KINDS = {
-    400: "invalid_request",
-    404: "not_found",
-    409: "conflict",
-    422: "invalid_request",
-    429: "rate_limit",
-    503: "unavailable",
-}
-
-
-def documented(example: Any, *statuses: int, media_type: str = "application/json") -> dict[str, Any]:
-    """What a route's documentation says of its answers; 422, 429 and 503 are every route's."""
-    responses: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The answer.", "content": {media_type: {"example": example}}}
-    }
-    for status in sorted({*statuses, 422, 429, 503}):
-        responses[status] = (
-            {"description": "The client has this answer already."} if status == 304 else _problem(status)
-        )
-    return {"responses": responses}
-
-
-def tool_body(example: Mapping[str, Any], *, takes_limit: bool) -> dict[str, Any]:
-    """The documentation of a tool's body."""
-    text = {"type": "string", "minLength": 1, "maxLength": 200}
-    fields: dict[str, Any] = {"agent_id": text, "session_id": text}
-    if takes_limit:
-        fields["limit"] = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}
-    schema = {"type": "object", "properties": fields, "required": ["agent_id"], "additionalProperties": False}
-    content = {"application/json": {"schema": schema, "example": dict(example)}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _problem(status: int) -> dict[str, Any]:
-    code, message = _STATUSES[status]
-    body = {
-        "type": "about:blank",
-        "title": _TITLES[status],
-        "status": status,
-        "detail": message,
-        "error": {"type": _KINDS[status], "message": message, "code": code, "param": None},
-    }
-    return {"description": _TITLES[status], "content": {"application/problem+json": {"example": body}}}

@@ -5,13 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from turnlog_events.ids import ID_PATTERN
+from turnlog_runtime.routes import DIGITS
+
 LIMIT_DEFAULT, LIMIT_MAX = 20, 1_000
 AUDIT_LIMIT_DEFAULT = 100
 WAIT_MS_DEFAULT, WAIT_MS_MAX = 2_000, 10_000
 TOKENS_MIN, TOKENS_MAX = 16, 1_000_000
 VERSION_MAX = 2**53 - 1
 
-Version = Annotated[int, Field(ge=0, le=VERSION_MAX)]
+Version = Annotated[int, Field(ge=0, le=VERSION_MAX), DIGITS]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), DIGITS]
+MaxTokens = Annotated[int, Field(ge=TOKENS_MIN, le=TOKENS_MAX), DIGITS]
 MinVersion = Annotated[
     Version,
     Field(
@@ -26,6 +31,7 @@ WaitMs = Annotated[
         le=WAIT_MS_MAX,
         description="How long to wait for the read model to reach `min_version` before PostgreSQL answers.",
     ),
+    DIGITS,
 ]
 Fresh = Annotated[
     bool,
@@ -34,7 +40,7 @@ Fresh = Annotated[
         "before this call is missing, neither turns nor retractions. 503 while PostgreSQL is away."
     ),
 ]
-IdFilter = Annotated[str | None, Field(min_length=1, max_length=200)]
+IdFilter = Annotated[str | None, Field(json_schema_extra={"pattern": ID_PATTERN})]
 
 
 class _Params(BaseModel):
@@ -50,15 +56,17 @@ class SessionsParams(_Params):
 
     agent_id: IdFilter = Field(None, description="Only sessions in which this agent speaks or is remembered.")
     user_id: IdFilter = Field(None, description="Only sessions in which this user speaks or is remembered.")
-    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many sessions at most.")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
+    limit: Limit = Field(LIMIT_DEFAULT, description="How many sessions at most.")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before.")
 
 
 class TurnsParams(_Params):
     """GET /v1/sessions/{session_id}/turns."""
 
-    limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many turns at most.")
-    before_version: int | None = Field(None, ge=1, le=VERSION_MAX, description="Only turns before this version.")
+    limit: Limit = Field(LIMIT_DEFAULT, description="How many turns at most.")
+    before_version: Annotated[int, Field(ge=1, le=VERSION_MAX), DIGITS] | None = Field(
+        None, description="Only turns before this version."
+    )
     after_version: Version | None = Field(
         None, description="Only turns after this version; then the first `limit` of them, not the newest."
     )
@@ -71,9 +79,7 @@ class TurnsParams(_Params):
 class SummaryParams(_Params):
     """GET /v1/sessions/{session_id}/summary."""
 
-    max_tokens: int | None = Field(
-        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The text's size at most; the default is the deployment's."
-    )
+    max_tokens: MaxTokens | None = Field(None, description="The text's size at most; the default is the deployment's.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
     fresh: Fresh = False
@@ -82,9 +88,7 @@ class SummaryParams(_Params):
 class ContextParams(_Params):
     """GET /v1/sessions/{session_id}/context."""
 
-    max_tokens: int | None = Field(
-        None, ge=TOKENS_MIN, le=TOKENS_MAX, description="The budget; the default is the deployment's (4,000)."
-    )
+    max_tokens: MaxTokens | None = Field(None, description="The budget; the default is the deployment's (4,000).")
     format: Literal["openai", "anthropic", "text"] = Field("openai", description="Whose messages to make.")
     min_version: MinVersion = 0
     wait_ms: WaitMs = WAIT_MS_DEFAULT
@@ -102,5 +106,5 @@ class StreamParams(_Params):
 class AuditParams(_Params):
     """GET /v1/logs/{log}/events."""
 
-    after: int = Field(0, ge=0, le=VERSION_MAX, description="Only events after this position.")
-    limit: int = Field(AUDIT_LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many events at most.")
+    after: Version = Field(0, description="Only events after this position.")
+    limit: Limit = Field(AUDIT_LIMIT_DEFAULT, description="How many events at most.")

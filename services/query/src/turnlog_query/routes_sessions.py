@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
-from turnlog_events.ids import checked_id, checked_session_id
-from turnlog_query import examples, params
+from turnlog_events.ids import ID_PATTERN, SESSION_ID_PATTERN, checked_id, checked_session_id
+from turnlog_query import documentation as doc
+from turnlog_query import examples, params, shapes
 from turnlog_query.deps import QueryDeps
-from turnlog_query.examples import documented
+from turnlog_query.documentation import documented
 from turnlog_query.reading import AtLeast, Span
 from turnlog_query.recall import context_of
 from turnlog_query.responses import responded
@@ -21,10 +22,18 @@ from turnlog_query.turns import turns_of
 from turnlog_runtime.principal import tenant_of
 from turnlog_runtime.problems import Problem
 
-SessionId = Annotated[str, Path(description="The session.", examples=["trip-to-lisbon"])]
-TaskId = Annotated[str, Path(description="The task, as `POST …/compress` named it.")]
+SessionId = Annotated[
+    str,
+    Path(description="The session.", examples=["trip-to-lisbon"], json_schema_extra={"pattern": SESSION_ID_PATTERN}),
+]
+TaskId = Annotated[
+    str, Path(description="The task, as `POST …/compress` named it.", json_schema_extra={"pattern": ID_PATTERN})
+]
 IfNoneMatch = Annotated[str | None, Header(description='A tag as of `ETag`: `"v12.s3"`.')]
-LastEventId = Annotated[str | None, Header(description="The id of the last event received: a version.")]
+LastEventId = Annotated[
+    str | None,
+    Header(description="The id of the last event received: a version.", json_schema_extra={"pattern": "^[0-9]{1,16}$"}),
+]
 
 
 def session_routes(deps: QueryDeps) -> APIRouter:
@@ -34,7 +43,9 @@ def session_routes(deps: QueryDeps) -> APIRouter:
     _add_memory(routes, deps)
     _add_stream(routes, deps)
 
-    @routes.get("/v1/tasks/{task_id}", summary="State of a compression task", **documented(examples.TASK, 404))
+    @routes.get(
+        "/v1/tasks/{task_id}", summary="State of a compression task", **documented(examples.TASK, shapes.Task, doc.TASK)
+    )
     async def get_task(request: Request, task_id: TaskId, query: Annotated[params.NoParams, Query()]) -> Response:
         """`queued`, `running`, `done` (with the summary made), `failed` or `skipped` (with the reason)."""
         task = checked_id(task_id, "task_id")
@@ -44,7 +55,9 @@ def session_routes(deps: QueryDeps) -> APIRouter:
 
 
 def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
-    @routes.get("/v1/sessions", summary="Sessions, newest first", **documented(examples.SESSIONS, 400))
+    @routes.get(
+        "/v1/sessions", summary="Sessions, newest first", **documented(examples.SESSIONS, shapes.Sessions, doc.CURSOR)
+    )
     async def get_sessions(request: Request, query: Annotated[params.SessionsParams, Query()]) -> Response:
         """All sessions of the tenant, or those of an agent or a user, by creation."""
         agent_id = checked_id(query.agent_id, "agent_id") if query.agent_id is not None else None
@@ -59,7 +72,11 @@ def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
         )
         return responded(request, answer)
 
-    @routes.get("/v1/sessions/{session_id}", summary="Head of a session", **documented(examples.HEAD, 304, 404))
+    @routes.get(
+        "/v1/sessions/{session_id}",
+        summary="Head of a session",
+        **documented(examples.HEAD, shapes.Head, *doc.SESSION, tagged=True),
+    )
     async def get_session(
         request: Request,
         session_id: SessionId,
@@ -70,7 +87,11 @@ def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
         session = checked_session_id(session_id)
         return responded(request, await session_head(deps, tenant_of(request.scope), session))
 
-    @routes.get("/v1/sessions/{session_id}/turns", summary="Recent turns", **documented(examples.TURNS, 304, 404, 409))
+    @routes.get(
+        "/v1/sessions/{session_id}/turns",
+        summary="Recent turns",
+        **documented(examples.TURNS, shapes.Turns, *doc.AT_VERSION, tagged=True),
+    )
     async def get_turns(
         request: Request,
         session_id: SessionId,
@@ -88,7 +109,9 @@ def _add_reads(routes: APIRouter, deps: QueryDeps) -> None:
 
 def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
     @routes.get(
-        "/v1/sessions/{session_id}/summary", summary="Rolling summary", **documented(examples.SUMMARY, 304, 404, 409)
+        "/v1/sessions/{session_id}/summary",
+        summary="Rolling summary",
+        **documented(examples.SUMMARY, shapes.Summary, *doc.AT_VERSION, tagged=True),
     )
     async def get_summary(
         request: Request,
@@ -106,7 +129,7 @@ def _add_memory(routes: APIRouter, deps: QueryDeps) -> None:
     @routes.get(
         "/v1/sessions/{session_id}/context",
         summary="What to put in a prompt",
-        **documented(examples.CONTEXT, 304, 404, 409),
+        **documented(examples.CONTEXT, shapes.Context, *doc.AT_VERSION, tagged=True),
     )
     async def get_context(
         request: Request,
@@ -133,7 +156,7 @@ def _add_stream(routes: APIRouter, deps: QueryDeps) -> None:
         "/v1/sessions/{session_id}/events",
         summary="Live events",
         response_class=Response,
-        **documented(examples.STREAM, 404, 409, 503, media_type="text/event-stream"),
+        **documented(examples.STREAM, None, *doc.AT_VERSION, doc.OLD_HTTP, doc.STREAMS, media_type="text/event-stream"),
     )
     async def get_events(
         request: Request,
@@ -144,6 +167,10 @@ def _add_stream(routes: APIRouter, deps: QueryDeps) -> None:
         """Server-sent events `turn`, `retracted` and `summarized`, from any version on and then live. The
         id of an event is the version it leaves the session at. A client too slow is sent `cut` with its
         last id."""
+        if (
+            request.scope["http_version"] == "1.0"
+        ):  # which has no way to send an answer of unknown length and know its end
+            raise doc.OLD_HTTP
         after = query.after_version or 0
         if last_event_id is not None:
             after = _event_id(last_event_id)

@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from turnlog_query import examples
+from turnlog_query import documentation as doc
+from turnlog_query import examples, shapes
 from turnlog_query.deps import QueryDeps
-from turnlog_query.examples import documented, tool_body
+from turnlog_query.documentation import documented, tool_body
 from turnlog_query.responses import responded
 from turnlog_query.tools import compressed_memory, recent_turns, tool_call
 from turnlog_runtime.asgi import read_body
@@ -22,7 +23,7 @@ def tool_routes(deps: QueryDeps) -> APIRouter:
         "/tools/get_recent_turns",
         summary="Recent turns of an agent",
         openapi_extra=tool_body(examples.TOOL_RECENT_CALL, takes_limit=True),
-        **documented(examples.TOOL_RECENT, 400, 404),
+        **documented(examples.TOOL_RECENT, shapes.AgentTurns, *doc.BODY, tagged=True),
     )
     async def get_recent_turns(request: Request) -> Response:
         """The newest turns of a session, or of the agent's own when none is named."""
@@ -33,7 +34,7 @@ def tool_routes(deps: QueryDeps) -> APIRouter:
         "/tools/get_compressed_memory",
         summary="Compressed memory of an agent",
         openapi_extra=tool_body(examples.TOOL_MEMORY_CALL, takes_limit=False),
-        **documented(examples.TOOL_MEMORY, 400, 404),
+        **documented(examples.TOOL_MEMORY, shapes.AgentMemory, *doc.BODY, tagged=True),
     )
     async def get_compressed_memory(request: Request) -> Response:
         """The summary up to `covered_to` and every turn after it."""

@@ -39,11 +39,11 @@ def tool_call(body: bytes, *, takes_limit: bool) -> ToolCall:
     """The call in a request body. Raises `InvalidField` that names the field."""
     data = parse(body)
     if not isinstance(data, dict):
-        raise InvalidField("body", "must be an object", "invalid_body")
+        raise InvalidField("body", "must be a JSON object", "wrong_type")
     known = {"agent_id", "session_id"} | ({"limit"} if takes_limit else set())
     for name in data:
         if name not in known:
-            raise InvalidField(name, f"is unknown; known are {', '.join(sorted(known))}", "unknown_field")
+            raise InvalidField(name, "is not a known field; remove it", "unknown_field")
     agent_id = checked_id(_text(data, "agent_id", required=True), "agent_id")
     named = data.get("session_id")
     session_id = agent_session(agent_id)
@@ -141,13 +141,15 @@ def _text(data: dict[str, Any], name: str, *, required: bool) -> str:
     if value is None and required:
         raise InvalidField(name, "is required", "missing_field")
     if not isinstance(value, str):
-        raise InvalidField(name, "must be text", "invalid_id")
+        raise InvalidField(name, "must be text", "wrong_type")
     return value
 
 
 def _limit(value: Any) -> int:
     if value is None:
         return LIMIT_DEFAULT
+    if isinstance(value, float) and value.is_integer():  # JSON has one kind of number: 5.0 is 5
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidField("limit", "must be an integer", "invalid_integer")
     if not 1 <= value <= LIMIT_MAX:

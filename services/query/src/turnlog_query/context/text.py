@@ -3,6 +3,7 @@
 Lines after the first of a message are indented, so that no content can pretend to be another speaker's line.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from turnlog_query.context.summary_label import LabelledSummary
 
 GAP = "(Turns are left out here.)"
 BEGINNING = "(Earlier turns are left out.)"
+_LINE_END = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""All that some reader takes for the end of a line."""
 
 
 def render(summary: LabelledSummary | None, items: Sequence[Said], gap: bool) -> dict[str, Any]:
@@ -53,4 +56,4 @@ def line_of(said: Said) -> str:
 
 
 def _indented(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\n  ")
+    return _LINE_END.sub("\n  ", text)
