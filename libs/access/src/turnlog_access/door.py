@@ -100,6 +100,7 @@ def _rules(settings: DoorSettings) -> TokenRules:
         tenant_claim=settings.jwt_tenant_claim,
         scope_claim=settings.jwt_scope_claim,
         plain_typ=settings.jwt_plain_typ,
+        admin=settings.jwt_admin,
         leeway_s=settings.jwt_leeway_s,
     )
 

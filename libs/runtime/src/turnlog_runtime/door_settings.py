@@ -52,6 +52,9 @@ class DoorSettings(BaseSettings):
     jwt_tenant_claim: str = Field(default="tenant", min_length=1)
     jwt_scope_claim: str = Field(default="scope", min_length=1)
     """The claim with the scopes: text with spaces between, or a list."""
+    jwt_admin: bool = False
+    """Whether an access token may hold the scope `admin`, which reads the logs of all tenants: only where the issuer
+    gives that name to the operators of this deployment alone, never to a tenant's own administrators."""
     jwt_leeway_s: float = Field(default=10.0, ge=0, le=60)
     """How far the issuer's clock may be off."""
     jwt_keys_refresh_s: float = Field(default=300.0, ge=10)
