@@ -41,7 +41,7 @@ def served() -> set[tuple[str, str]]:
 
 
 def test_the_table_names_the_routes_there_are_and_no_others() -> None:
-    assert served() | {("POST", "/mcp")} == set(ROUTES)
+    assert served() | {("POST", "/mcp"), ("POST", "/mcp/")} == set(ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,7 @@ def test_settings_that_go_together(good: dict[str, str]) -> None:
         ({"auth": "off", "host": ""}, "TURNLOG_HOST= is refused"),
         ({"auth": "off", "host": "example.org"}, "TURNLOG_AUTH=required"),
         ({"tenant_header": "x-tenant"}, "exclude each other"),
+        ({**TOKENS, "jwt_audience": " ,"}, "TURNLOG_JWT_AUDIENCE names no audience"),
         ({**TOKENS, "jwt_audience": ""}, "TURNLOG_JWT_AUDIENCE is not set"),
         ({**TOKENS, "jwt_jwks_url": "http://i.test/keys"}, "https://"),
         ({**TOKENS, "jwt_jwks_url": "file:///etc/keys"}, "https://"),

@@ -15,7 +15,7 @@ from turnlog_access.key_set import BadKeySet, KeySet, key_set
 from turnlog_access.tokens import Holder, TokenRules, holder_of, key_id_of
 from turnlog_runtime.principal import ADMIN, READ, WRITE
 
-RULES = TokenRules(ISSUER, AUDIENCE, frozenset({"RS256", "ES256"}))
+RULES = TokenRules(ISSUER, (AUDIENCE,), frozenset({"RS256", "ES256"}))
 NOW = int(time.time())
 
 
@@ -50,6 +50,13 @@ def test_a_good_token_names_tenant_scopes_and_holder(key: SigningKey) -> None:
 )
 def test_scopes_are_those_known_in_text_or_list(given: Any, scopes: set[str]) -> None:
     assert taken(token(rsa_key(), claims(scope=given))).principal.scopes == scopes
+
+
+def test_a_token_is_for_any_one_of_the_audiences_that_are_named() -> None:
+    of_mcp = token(rsa_key(), claims(aud=f"{AUDIENCE}/mcp"))
+    with pytest.raises(Refused, match="another audience"):
+        taken(of_mcp)
+    assert taken(of_mcp, replace(RULES, audiences=(AUDIENCE, f"{AUDIENCE}/mcp"))).principal.tenant
 
 
 def test_the_scope_of_all_tenants_is_taken_only_where_it_is_set_so() -> None:
@@ -129,7 +136,7 @@ def test_the_public_key_is_no_shared_secret() -> None:
 
 
 def test_a_plain_typ_is_taken_only_where_the_settings_say_so_and_an_id_token_nowhere() -> None:
-    rules = TokenRules(ISSUER, AUDIENCE, RULES.algorithms, plain_typ=True)
+    rules = TokenRules(ISSUER, (AUDIENCE,), RULES.algorithms, plain_typ=True)
     for typ in ("JWT", "application/at+jwt", "AT+JWT", ""):
         assert taken(token(rsa_key(), claims(), typ=typ), rules).principal.tenant == "acme"
     with pytest.raises(Refused, match="ID token"):

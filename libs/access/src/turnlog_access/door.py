@@ -95,7 +95,7 @@ def _issuer_settings(settings: DoorSettings) -> IssuerSettings:
 def _rules(settings: DoorSettings) -> TokenRules:
     return TokenRules(
         issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
+        audiences=settings.audiences,
         algorithms=settings.algorithms,
         tenant_claim=settings.jwt_tenant_claim,
         scope_claim=settings.jwt_scope_claim,

@@ -32,11 +32,11 @@ _REASONS: tuple[tuple[type[PyJWTError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say. `plain_typ`: the `typ` may also be `JWT` or missing. `admin`: a token may hold that scope,
+    """What a token must say; of the audiences, any one. `plain_typ`: the `typ` may also be `JWT` or missing. `admin`: a token may hold that scope,
     which is of all tenants; else it is passed over."""
 
     issuer: str
-    audience: str
+    audiences: tuple[str, ...]
     algorithms: frozenset[str]
     tenant_claim: str = "tenant"
     scope_claim: str = "scope"
@@ -80,7 +80,7 @@ def holder_of(token: str, key: PyJWK, rules: TokenRules) -> Holder:
             token,
             key,
             algorithms=sorted(rules.algorithms),
-            audience=rules.audience,
+            audience=rules.audiences,
             issuer=rules.issuer,
             leeway=rules.leeway_s,
             options={"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
