@@ -32,8 +32,8 @@ _REASONS: tuple[tuple[type[PyJWTError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say; of the audiences, any one. `plain_typ`: the `typ` may also be `JWT` or missing. `admin`: a token may hold that scope,
-    which is of all tenants; else it is passed over."""
+    """What a token must say; of the audiences, any one. `plain_typ`: the `typ` may also be `JWT` or missing. `admin`: a
+    token may hold that scope, which is of all tenants; else it is passed over."""
 
     issuer: str
     audiences: tuple[str, ...]
