@@ -87,7 +87,9 @@ async def api(
         reading = await stack.enter_async_context(query(stores[0], None, reads, stop, access.gate))
         writing = await stack.enter_async_context(ingest(stores[1], bus, IngestSettings(**given), stop, access.gate))
         stack.callback(stop.set)
-        port = await stack.enter_async_context(serving(Health(OneApi(writing, reading), {}), "127.0.0.1", 0, 2.0))
+        port = await stack.enter_async_context(
+            serving(Health(OneApi(writing, reading, access.gate), {}), "127.0.0.1", 0, 2.0)
+        )
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
         yield await stack.enter_async_context(client)
 

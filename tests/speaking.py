@@ -23,7 +23,7 @@ from turnlog_mcp.server import memory_server
 from turnlog_mcp.service import api_of, mcp
 from turnlog_query.service import query
 from turnlog_runtime.lifecycle import serving
-from turnlog_runtime.principal import Gate
+from turnlog_runtime.principal import Gate, open_gate
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ async def served(
         stop = asyncio.Event()
         writes = await stack.enter_async_context(ingest(stores[0], bus, IngestSettings(**settings), stop, api_gate))
         reads = await stack.enter_async_context(query(stores[1], None, QuerySettings(**settings), stop, api_gate))
-        api, speaking = OneApi(writes, reads), McpSettings(**settings)
+        api, speaking = OneApi(writes, reads, api_gate or open_gate), McpSettings(**settings)
         tools = await stack.enter_async_context(mcp(api_of(speaking, api), speaking, mcp_gate))
         both = WithMcp(api)
         both.add(tools)

@@ -30,7 +30,7 @@ CASES: list[tuple[str, Any, dict[str, str | None], int, int | str | None]] = [
     ("the origin of a page here", LIST, {"origin": "http://localhost:6274"}, 200, None),
     ("a host that was made to point here", LIST, {"host": "evil.example"}, 421, "foreign_host"),
     ("a host that only begins well", LIST, {"host": "127.0.0.1.evil.example:80"}, 421, "foreign_host"),
-    ("a host with a user in it", LIST, {"host": "evil.example@127.0.0.1"}, 421, "foreign_host"),
+    ("a host with a user in it", LIST, {"host": "evil.example@127.0.0.1"}, 400, "malformed_request"),
     ("this machine by name", LIST, {"host": "LOCALHOST:8080"}, 200, None),
     ("a foreign host before the handshake", handshake("tools/list"), {"host": "evil.example"}, 421, "foreign_host"),
     ("a head of another version", modern("tools/list"), {"mcp-protocol-version": HANDSHAKE}, 400, -32020),

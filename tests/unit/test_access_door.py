@@ -5,28 +5,34 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from turnlog_access.gate import AccessGate
 from turnlog_access.key_format import mint
 from turnlog_access.resource import Resource
 from turnlog_access.route_scopes import ROUTES, scope_of
 from turnlog_access.shown import CREDENTIAL_MAX_BYTES, Malformed, Missing, check_url, credential_in
 from turnlog_ingest.app import documented
+from turnlog_limits.gate import Limits
+from turnlog_limits.leases import Leases
+from turnlog_limits.limit import limits_of
 from turnlog_query import Hubs, QueryDeps
 from turnlog_query.routes_audit import audit_routes
 from turnlog_query.routes_sessions import session_routes
 from turnlog_query.routes_tools import tool_routes
+from turnlog_runtime.asgi import Receive, Scope, Send
+from turnlog_runtime.charges import charge_of, free
 from turnlog_runtime.door_settings import DoorSettings, SettingsError, check_door
-from turnlog_runtime.principal import AUDIT, READ, WRITE, in_order
+from turnlog_runtime.principal import ANYBODY, AUDIT, READ, WRITE, in_order, principal_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.settings import IngestSettings, load
 from turnlog_runtime.tenants import unchecked_gate
 
-NOBODY: Any = None
+NOTHING: Any = None
 
 
 def served() -> set[tuple[str, str]]:
     """Every route of both services, its parameters as `{}`."""
-    deps = QueryDeps(NOBODY, None, Hubs(NOBODY))
-    routers = [session_routes(deps), audit_routes(deps), tool_routes(deps), documented(NOBODY, 1, 1)]
+    deps = QueryDeps(NOTHING, None, Hubs(NOTHING))
+    routers = [session_routes(deps), audit_routes(deps), tool_routes(deps), documented(NOTHING, 1, 1)]
     found = set()
     for route in (r for router in routers for r in router.routes if isinstance(r, Route) and r.path != "/openapi.json"):
         path = "/".join("{}" if part.startswith("{") else part for part in route.path.split("/"))
@@ -35,7 +41,7 @@ def served() -> set[tuple[str, str]]:
 
 
 def test_the_table_names_the_routes_there_are_and_no_others() -> None:
-    assert served() | {("POST", "/mcp")} == set(ROUTES)
+    assert served() | {("POST", "/mcp"), ("POST", "/mcp/")} == set(ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,7 @@ def test_settings_that_go_together(good: dict[str, str]) -> None:
         ({"auth": "off", "host": ""}, "TURNLOG_HOST= is refused"),
         ({"auth": "off", "host": "example.org"}, "TURNLOG_AUTH=required"),
         ({"tenant_header": "x-tenant"}, "exclude each other"),
+        ({**TOKENS, "jwt_audience": " ,"}, "TURNLOG_JWT_AUDIENCE names no audience"),
         ({**TOKENS, "jwt_audience": ""}, "TURNLOG_JWT_AUDIENCE is not set"),
         ({**TOKENS, "jwt_jwks_url": "http://i.test/keys"}, "https://"),
         ({**TOKENS, "jwt_jwks_url": "file:///etc/keys"}, "https://"),
@@ -173,6 +180,19 @@ def test_every_service_is_held_to_it_when_it_loads_its_settings(monkeypatch: pyt
         load(IngestSettings)
     monkeypatch.delenv("TURNLOG_AUTH")
     assert load(IngestSettings).auth == "required"
+
+
+async def test_what_needs_no_credential_is_charged_to_no_tenant() -> None:
+    seen: list[tuple[str, bool]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((principal_of(scope).tenant, charge_of(scope) is free))
+
+    limits = Limits(limits_of(IngestSettings(auth="required")), Leases(None))
+    served = AccessGate(limits.gate(app), NOTHING, Resource())
+    await served({"type": "http", "path": "/openapi.json"}, NOTHING, NOTHING)
+    await limits.gate(app)({"type": "http"}, NOTHING, NOTHING)
+    assert seen == [("", True), (ANYBODY.tenant, False)]
 
 
 def test_a_service_that_needs_credentials_is_never_open_for_want_of_a_gate() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import time
+from base64 import urlsafe_b64encode
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -13,8 +15,12 @@ from turnlog_access.key_set import BadKeySet, KeySet, key_set
 from turnlog_access.tokens import Holder, TokenRules, holder_of, key_id_of
 from turnlog_runtime.principal import ADMIN, READ, WRITE
 
-RULES = TokenRules(ISSUER, AUDIENCE, frozenset({"RS256", "ES256"}))
+RULES = TokenRules(ISSUER, (AUDIENCE,), frozenset({"RS256", "ES256"}))
 NOW = int(time.time())
+
+
+def encoded(part: dict[str, Any]) -> str:
+    return urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
 def published(*keys: SigningKey) -> KeySet:
@@ -40,13 +46,32 @@ def test_a_good_token_names_tenant_scopes_and_holder(key: SigningKey) -> None:
 
 @pytest.mark.parametrize(
     ("given", "scopes"),
-    [([ADMIN, "x"], {ADMIN}), (None, set()), (7, set()), ("MEMORY:READ", set()), ([["memory:read"]], set())],
+    [([READ, "x"], {READ}), (None, set()), (7, set()), ("MEMORY:READ", set()), ([["memory:read"]], set())],
 )
 def test_scopes_are_those_known_in_text_or_list(given: Any, scopes: set[str]) -> None:
     assert taken(token(rsa_key(), claims(scope=given))).principal.scopes == scopes
 
 
+def test_a_token_is_for_any_one_of_the_audiences_that_are_named() -> None:
+    of_mcp = token(rsa_key(), claims(aud=f"{AUDIENCE}/mcp"))
+    with pytest.raises(Refused, match="another audience"):
+        taken(of_mcp)
+    assert taken(of_mcp, replace(RULES, audiences=(AUDIENCE, f"{AUDIENCE}/mcp"))).principal.tenant
+
+
+def test_the_scope_of_all_tenants_is_taken_only_where_it_is_set_so() -> None:
+    text = token(rsa_key(), claims(scope=f"{ADMIN} {READ}"))
+    assert taken(text).principal.scopes == {READ}
+    assert taken(text, replace(RULES, admin=True)).principal.scopes == {ADMIN, READ}
+
+
 ATTACKS: dict[str, str] = {
+    "an algorithm that is a list": encoded({"alg": ["RS256"], "typ": "at+jwt"}) + ".e30.AAAA",
+    "an algorithm that is an object": encoded({"alg": {}, "typ": "at+jwt"}) + ".e30.AAAA",
+    "exp is a list": token(rsa_key(), claims(exp=[])),
+    "iat is an object": token(rsa_key(), claims(iat={})),
+    "a subject with half a surrogate pair": token(rsa_key(), claims(sub="a\ud800")),
+    "a subject with a line feed": token(rsa_key(), claims(sub="a\nb")),
     "no algorithm": unsigned(claims(), kid="rsa-1"),
     "algorithm None": unsigned(claims(), alg="None", kid="rsa-1"),
     "no algorithm, a signature": unsigned(claims(), "AAAA", kid="rsa-1"),
@@ -111,7 +136,7 @@ def test_the_public_key_is_no_shared_secret() -> None:
 
 
 def test_a_plain_typ_is_taken_only_where_the_settings_say_so_and_an_id_token_nowhere() -> None:
-    rules = TokenRules(ISSUER, AUDIENCE, RULES.algorithms, plain_typ=True)
+    rules = TokenRules(ISSUER, (AUDIENCE,), RULES.algorithms, plain_typ=True)
     for typ in ("JWT", "application/at+jwt", "AT+JWT", ""):
         assert taken(token(rsa_key(), claims(), typ=typ), rules).principal.tenant == "acme"
     with pytest.raises(Refused, match="ID token"):

@@ -56,7 +56,7 @@ def main() -> None:
                 "nats": Check(buses[0].client, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
-            api = OneApi(writes, reads)
+            api = OneApi(writes, reads, gate)
             served = WithMcp(api)
             health = Health(served, checks, stop)
             async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):

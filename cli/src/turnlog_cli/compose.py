@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from turnlog_runtime.asgi import App, Message, Receive, Scope, Send, respond, respond_problem
+from turnlog_runtime.asgi import App, Edge, Message, Receive, Scope, Send, respond
+from turnlog_runtime.principal import Gate, open_gate
 from turnlog_runtime.routes import Paths
 
 WRITES = ("POST", "DELETE")
@@ -27,14 +28,16 @@ def is_write(method: str, path: str) -> bool:
 class OneApi:
     """The write and the read API on one port."""
 
-    def __init__(self, writes: App, reads: App) -> None:
+    def __init__(self, writes: App, reads: App, gate: Gate = open_gate) -> None:
+        """`gate` is that of both: what neither of them has is refused behind it too."""
         self._writes, self._reads = writes, reads
+        self._refusing = Edge(gate(self._refuse), lambda error: None)
         self._described: tuple[bytes, Paths] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+            path = _encoded_path(scope)
             if is_write(scope["method"], path):
                 await self._writes(scope, receive, send)
                 return
@@ -42,12 +45,16 @@ class OneApi:
                 document, paths = self._described or await self._describe()
                 methods = paths.methods(path)
                 if methods and scope["method"] not in methods:
-                    await respond_problem(send, paths.refusal(path))
+                    await self._refusing(scope, receive, send)
                     return
                 if path == OPENAPI and document:
                     await respond(send, 200, document)
                     return
         await self._reads(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._described is not None
+        raise self._described[1].refusal(_encoded_path(scope))
 
     async def _describe(self) -> tuple[bytes, Paths]:
         """The document of the whole, and which methods each of its paths takes; nothing where a gate keeps them."""
@@ -79,6 +86,11 @@ class WithMcp:
             await self._mcp(scope, receive, send)
         else:
             await self._api(scope, receive, send)
+
+
+def _encoded_path(scope: Scope) -> str:
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path.decode("latin-1")
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

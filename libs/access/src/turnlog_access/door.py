@@ -95,11 +95,12 @@ def _issuer_settings(settings: DoorSettings) -> IssuerSettings:
 def _rules(settings: DoorSettings) -> TokenRules:
     return TokenRules(
         issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
+        audiences=settings.audiences,
         algorithms=settings.algorithms,
         tenant_claim=settings.jwt_tenant_claim,
         scope_claim=settings.jwt_scope_claim,
         plain_typ=settings.jwt_plain_typ,
+        admin=settings.jwt_admin,
         leeway_s=settings.jwt_leeway_s,
     )
 

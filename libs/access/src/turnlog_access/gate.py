@@ -14,7 +14,7 @@ from turnlog_access.route_scopes import LASTING, OPEN, scope_of
 from turnlog_access.shown import Malformed, Missing, check_url, credential_in
 from turnlog_access.verifier import Verifier
 from turnlog_runtime.asgi import JSON, App, ClientGone, Message, Receive, Scope, Send, respond
-from turnlog_runtime.principal import Principal, identify
+from turnlog_runtime.principal import NOBODY, Principal, identify
 from turnlog_runtime.problems import Problem
 
 _NO_STORE = {"cache-control": "no-store"}
@@ -32,6 +32,7 @@ class AccessGate:
             return
         path: str = scope["path"]
         if path in OPEN:
+            identify(scope, NOBODY)
             await self._app(scope, receive, send)
             return
         if path.startswith(WELL_KNOWN):

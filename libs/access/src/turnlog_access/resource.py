@@ -47,7 +47,7 @@ class Resource:
 
     def challenge(self, scope: Scope, error: str = "", description: str = "", needed: str = "") -> str:
         """The value of `WWW-Authenticate` (RFC 6750, RFC 9728). Without `error`: no credential was shown."""
-        suffix = "/mcp" if scope["path"] == "/mcp" else ""
+        suffix = "/mcp" if scope["path"].rstrip("/") == "/mcp" else ""
         parts = {
             "realm": "turnlog",
             "error": error,

@@ -28,6 +28,7 @@ ROUTES: Mapping[tuple[str, str], str] = {
     ("POST", "/tools/get_recent_turns"): READ,
     ("POST", "/tools/get_compressed_memory"): READ,
     ("POST", "/mcp"): ANY,
+    ("POST", "/mcp/"): ANY,
 }
 LASTING = "/events"
 """How the paths end whose answers may last: what a credential may see is asked again with each part of them."""

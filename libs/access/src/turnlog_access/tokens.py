@@ -14,7 +14,7 @@ from jwt import PyJWK, PyJWTError
 
 from turnlog_access.errors import Refused
 from turnlog_events.ids import is_id
-from turnlog_runtime.principal import SCOPES, Principal
+from turnlog_runtime.principal import ADMIN, SCOPES, Principal
 
 KID_MAX_CHARS, SUBJECT_MAX_CHARS = 200, 255
 _OWN_KEYS = ("jku", "x5u", "jwk", "crit", "b64")
@@ -32,14 +32,16 @@ _REASONS: tuple[tuple[type[PyJWTError], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say. `plain_typ`: the `typ` may also be `JWT` or missing."""
+    """What a token must say; of the audiences, any one. `plain_typ`: the `typ` may also be `JWT` or missing. `admin`: a
+    token may hold that scope, which is of all tenants; else it is passed over."""
 
     issuer: str
-    audience: str
+    audiences: tuple[str, ...]
     algorithms: frozenset[str]
     tenant_claim: str = "tenant"
     scope_claim: str = "scope"
     plain_typ: bool = False
+    admin: bool = False
     leeway_s: float = 10.0
 
 
@@ -57,7 +59,8 @@ def key_id_of(token: str, rules: TokenRules) -> str | None:
         header = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError):
         raise Refused("it is neither an API key nor an access token") from None
-    if header.get("alg") not in rules.algorithms:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
         raise Refused("its algorithm is not taken")
     kind = header.get("typ", "")
     if not isinstance(kind, str) or _short(kind) not in (_PLAIN if rules.plain_typ else _ACCESS):
@@ -77,13 +80,13 @@ def holder_of(token: str, key: PyJWK, rules: TokenRules) -> Holder:
             token,
             key,
             algorithms=sorted(rules.algorithms),
-            audience=rules.audience,
+            audience=rules.audiences,
             issuer=rules.issuer,
             leeway=rules.leeway_s,
             options={"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
         )
         expires_at_s = float(claims["exp"]) + rules.leeway_s
-    except (PyJWTError, ValueError, OverflowError) as error:
+    except (PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise Refused(next((said for kind, said in _REASONS if isinstance(error, kind)), "it is malformed")) from None
     if any(name in claims for name in _OF_ID_TOKENS):
         raise Refused("it is an ID token")
@@ -94,11 +97,11 @@ def _principal(claims: Mapping[str, Any], rules: TokenRules) -> Principal:
     tenant = claims.get(rules.tenant_claim)
     if not isinstance(tenant, str) or not is_id(tenant):
         raise Refused(f"its claim {rules.tenant_claim} names no tenant")
-    if len(claims["sub"]) > SUBJECT_MAX_CHARS:
-        raise Refused(f"its sub has more than {SUBJECT_MAX_CHARS} characters")
+    if len(claims["sub"]) > SUBJECT_MAX_CHARS or not claims["sub"].isprintable():
+        raise Refused(f"its sub has more than {SUBJECT_MAX_CHARS} characters, or some that cannot be printed")
     given = claims.get(rules.scope_claim, "")
     names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
-    scopes = frozenset(name for name in names if isinstance(name, str)) & SCOPES
+    scopes = frozenset(name for name in names if isinstance(name, str)) & (SCOPES if rules.admin else SCOPES - {ADMIN})
     return Principal(tenant, scopes, f"{claims['iss']} {claims['sub']}")
 
 

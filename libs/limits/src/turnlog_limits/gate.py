@@ -16,7 +16,7 @@ from turnlog_limits.limit import Limit, limits_of
 from turnlog_limits.metrics import REFUSED
 from turnlog_runtime.asgi import App, Headers, Receive, Scope, Send, answer_headers
 from turnlog_runtime.charges import REQUESTS, charge_by
-from turnlog_runtime.principal import Gate, open_gate, principal_of
+from turnlog_runtime.principal import NOBODY, Gate, open_gate, principal_of
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.settings import LimitedSettings
 
@@ -84,8 +84,8 @@ class Limits:
         """The app behind these limits."""
 
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http":
-                principal = principal_of(scope)
+            principal = principal_of(scope)
+            if scope["type"] == "http" and principal is not NOBODY:
                 bill = Bill(self, self._callers.find(principal.tenant, principal.credential))
                 answer_headers(scope, bill.headers)
                 await bill.charge(REQUESTS, 1)

@@ -42,7 +42,8 @@ class DoorSettings(BaseSettings):
     jwt_issuer: str = ""
     """The `iss` of access tokens (JWT); empty: only API keys are taken."""
     jwt_audience: str = ""
-    """The `aud` that an access token must name: this deployment, as the issuer knows it."""
+    """The `aud` that an access token must name: this deployment, as the issuer knows it; several by comma, any of which
+    will do (clients of MCP ask their issuer for a token of `<public_url>/mcp`)."""
     jwt_jwks_url: str = ""
     """Where the issuer's public keys are, as a JWK Set: https, or http on this machine."""
     jwt_algorithms: str = "RS256,ES256"
@@ -52,10 +53,18 @@ class DoorSettings(BaseSettings):
     jwt_tenant_claim: str = Field(default="tenant", min_length=1)
     jwt_scope_claim: str = Field(default="scope", min_length=1)
     """The claim with the scopes: text with spaces between, or a list."""
+    jwt_admin: bool = False
+    """Whether an access token may hold the scope `admin`, which reads the logs of all tenants: only where the issuer
+    gives that name to the operators of this deployment alone, never to a tenant's own administrators."""
     jwt_leeway_s: float = Field(default=10.0, ge=0, le=60)
     """How far the issuer's clock may be off."""
     jwt_keys_refresh_s: float = Field(default=300.0, ge=10)
     """How often the issuer's keys are fetched again."""
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The names in `jwt_audience`."""
+        return tuple(name.strip() for name in self.jwt_audience.split(",") if name.strip())
 
     @property
     def algorithms(self) -> frozenset[str]:
@@ -98,6 +107,8 @@ def _check_tokens(settings: DoorSettings) -> None:
     for name, value in given.items():
         if not value:
             raise SettingsError(f"{PREFIX}{name} is not set: access tokens need issuer, audience and the keys' address")
+    if not settings.audiences:
+        raise SettingsError(f"{PREFIX}JWT_AUDIENCE names no audience")
     url = urlsplit(settings.jwt_jwks_url)
     if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname))):
         raise SettingsError(

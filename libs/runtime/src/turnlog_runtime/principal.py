@@ -32,6 +32,8 @@ class Principal:
 
 
 ANYBODY = Principal(DEFAULT_TENANT, frozenset({WRITE, READ, AUDIT}))
+NOBODY = Principal("", frozenset())
+"""Whoever asks for what needs no credential, where credentials are checked: of no tenant, at nobody's cost."""
 
 
 def principal_of(scope: Scope) -> Principal:
