@@ -224,10 +224,10 @@ async def test_sessions_are_resources(connect: Connect, session_id: str) -> None
         }
         await used(client, "store_memory", session_id=odd, message="Window seat.")
         listed = (await client.list_resources(cache_mode="bypass")).resources
-        assert listed[0].name == odd  # newest first
-        assert listed[0].mime_type == "text/plain"
+        resource = next(one for one in listed if one.name == odd)
+        assert resource.mime_type == "text/plain"
         for kind in ("context", "turns", "summary"):
-            uri = listed[0].uri.replace("/context", f"/{kind}")
+            uri = resource.uri.replace("/context", f"/{kind}")
             [read] = (await client.read_resource(uri)).contents
             assert isinstance(read, types.TextResourceContents)
             assert read.uri == uri

@@ -261,6 +261,7 @@ async def test_a_client_that_accepts_nothing_is_given_up(store: Store, log_name:
 
         scope = {
             "type": "http",
+            "http_version": "1.1",
             "method": "GET",
             "path": f"/v1/sessions/{s}/events",
             "raw_path": b"",

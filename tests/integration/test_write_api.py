@@ -231,7 +231,9 @@ async def test_a_load_reports_each_line_and_a_wrong_one_stops_nothing(api: Api) 
 
 
 async def test_a_load_keeps_the_order_of_each_session(api: Api) -> None:
-    lines = [json.dumps({"session_id": f"s{n % 3}", "role": "user", "content": str(n)}) for n in range(2500)]
+    lines = [
+        json.dumps({"session_id": f"{api.session}-{n % 3}", "role": "user", "content": str(n)}) for n in range(2500)
+    ]
     answer = await api.http.post("/v1/turns", content="\n".join(lines).encode())
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [r["line"] for r in results] == list(range(1, 2501))
