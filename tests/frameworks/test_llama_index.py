@@ -29,7 +29,7 @@ from turnlog_client.frameworks.items import TurnTooLarge
 from turnlog_client.frameworks.llama_index import TurnlogChatStore, TurnlogMemoryStore
 from turnlog_client.frameworks.llama_index.messages import turns_of
 from turnlog_client.frameworks.names import id_of
-from turnlog_client.frameworks.steps import run
+from turnlog_client.steps import run
 
 
 def says(text: str, role: MessageRole = MessageRole.USER, **more: Any) -> ChatMessage:

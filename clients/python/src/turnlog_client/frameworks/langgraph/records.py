@@ -8,15 +8,16 @@ The role is `tool`: of all roles the one without authority, should anybody put s
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from turnlog_client import calls
 from turnlog_client.errors import TurnlogError
-from turnlog_client.frameworks.packing import packed, pieces, requests, size_of, unpacked
-from turnlog_client.steps import Pages, Steps, ask, pages
+from turnlog_client.frameworks.history import History, Span, appended_groups, pages
+from turnlog_client.frameworks.packing import packed, pieces, size_of, unpacked
+from turnlog_client.steps import Steps, ask
 from turnlog_client.turns import turn
 
 PIECES = "langgraph.piece"
@@ -25,8 +26,6 @@ INLINE_CHARS = 4_096
 """A packed body up to this long stands in the head itself: it is read whenever heads are."""
 PIECE_CHARS = 200_000
 REQUEST_PIECES = 32
-Span = tuple[int, int]
-"""Versions from..to, both inclusive."""
 V = TypeVar("V")
 
 
@@ -55,8 +54,7 @@ def stored(session_id: str, writer: str, records: Sequence[tuple[Mapping[str, An
     groups: list[list[dict[str, Any]]] = []
     for head, body in records:
         groups.append((yield from _group(session_id, writer, head, body)))
-    for turns in requests(groups):
-        yield from ask(calls.store_many(session_id, turns, None))
+    yield from appended_groups(session_id, groups)
 
 
 def _group(session_id: str, writer: str, head: Mapping[str, Any], body: bytes | None) -> Steps[list[dict[str, Any]]]:
@@ -100,27 +98,10 @@ def body_of(session_id: str, record: Record) -> Steps[bytes]:
     return unpacked("".join(texts))
 
 
-def heads(session_id: str, writer: str, after_version: int) -> Steps[tuple[Pages, list[Record]]]:
+def heads(session_id: str, writer: str, after_version: int) -> Steps[tuple[History, list[Record]]]:
     """The records whose heads stand after a version, in order."""
     found = yield from pages(session_id, after_version, agent_id=writer)
     return found, [Record(each["version"], each["content"][0], each["recorded_at"]) for each in found.turns]
-
-
-def retracted(session_id: str, spans: Iterable[Span], reason: str) -> Steps[None]:
-    """Hide these versions, the newest last, in as few retractions as there are runs of them."""
-    for start, end in joined(spans):
-        yield from ask(calls.retract(session_id, start, end, reason))
-
-
-def joined(spans: Iterable[Span]) -> list[Span]:
-    """The spans in order, neighbours and overlaps made one."""
-    made: list[Span] = []
-    for start, end in sorted(spans):
-        if made and start <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(end, made[-1][1]))
-        else:
-            made.append((start, end))
-    return made
 
 
 class Cache(Generic[V]):

@@ -25,6 +25,7 @@ from langgraph.store.base import (
 from turnlog_client import calls
 from turnlog_client.aio import AsyncClient
 from turnlog_client.client import Client
+from turnlog_client.frameworks.history import retracted
 from turnlog_client.frameworks.langgraph.items import (
     ITEM,
     TOUCH,
@@ -36,7 +37,7 @@ from turnlog_client.frameworks.langgraph.items import (
     listed,
     matches,
 )
-from turnlog_client.frameworks.langgraph.records import Cache, Gone, body_of, heads, heads_bytes, retracted, stored
+from turnlog_client.frameworks.langgraph.records import Cache, Gone, body_of, heads, heads_bytes, stored
 from turnlog_client.frameworks.packing import comes_back, size_of
 from turnlog_client.ids import as_id, name_of
 from turnlog_client.steps import Steps, arun, ask, run, settled

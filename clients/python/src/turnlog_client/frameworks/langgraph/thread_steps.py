@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from turnlog_client import calls
+from turnlog_client.frameworks.history import session_ids
 from turnlog_client.frameworks.langgraph.records import (
     Cache,
     Gone,
@@ -142,14 +143,9 @@ class ThreadSteps:
     def _thread_ids(self) -> Steps[Sequence[str]]:
         """Every thread of the tenant that ever had a checkpoint, the one begun last first."""
         found: list[str] = []
-        cursor: str | None = None
-        while True:
-            page = yield from ask(calls.sessions(cursor, agent_id=CHECKPOINT))
-            for session in page["sessions"]:
-                found += yield from _names_of(session["session_id"])
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return found
+        for session_id in (yield from session_ids(CHECKPOINT)):
+            found += yield from _names_of(session_id)
+        return found
 
     def checkpoint_stored(
         self, config: "RunnableConfig", checkpoint: Checkpoint, metadata: CheckpointMetadata
