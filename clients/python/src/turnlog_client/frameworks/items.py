@@ -7,6 +7,7 @@ The object stands under `metadata.<framework>`, or, where metadata has no room, 
     {"json": "…"}            its JSON text, where the API's JSON would not give it back unchanged: an order of keys that
                              matters, 1.0, integers beyond 2^53, NUL characters, lone surrogates,
                              nesting deeper than 100
+    {"packed": "…"}          its JSON text, packed, where it does not fit into metadata otherwise
     "refers": true           texts that the content shows already stand as {"$content": 0}: the first of them
 
 Whatever else an adapter notes for itself (`facts`) stands beside them.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from turnlog_client.errors import TurnlogError
-from turnlog_client.frameworks.packing import comes_back, json_text, size_of
+from turnlog_client.frameworks.packing import comes_back, json_text, packed, size_of, unpacked
 
 TURN_MAX_BYTES = 256 * 1024
 METADATA_MAX_BYTES = 16 * 1024
@@ -52,6 +53,10 @@ def with_item(
     noted = dict(facts or {})
     made = {**turn, "metadata": {framework: {**kept, **noted}}}
     if size_of(made["metadata"]) > METADATA_MAX_BYTES:
+        smaller = {name: value for name, value in kept.items() if name == "refers"}
+        smaller["packed"] = packed(json_text(short).encode())
+        made["metadata"] = {framework: {**smaller, **noted}}
+    if size_of(made["metadata"]) > METADATA_MAX_BYTES:
         made["metadata"] = {framework: noted}
         made["content"] = [*_blocks(turn["content"]), {"type": f"{framework}.item", **kept}]
     return fitting(made)
@@ -74,6 +79,8 @@ def item_of(framework: str, turn: Mapping[str, Any]) -> Any:
     kept = parts[0] if parts else facts_of(framework, turn)
     if "json" in kept:
         item = json.loads(kept["json"])
+    elif "packed" in kept:
+        item = json.loads(unpacked(kept["packed"]))
     elif "item" in kept:
         item = kept["item"]
     else:

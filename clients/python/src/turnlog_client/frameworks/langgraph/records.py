@@ -8,10 +8,10 @@ The role is `tool`: of all roles the one without authority, should anybody put s
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from turnlog_client import calls
 from turnlog_client.errors import TurnlogError
@@ -27,6 +27,7 @@ INLINE_CHARS = 4_096
 PIECE_CHARS = 200_000
 REQUEST_PIECES = 32
 V = TypeVar("V")
+F = TypeVar("F", bound="Fold")
 
 
 class Gone(TurnlogError):
@@ -104,6 +105,18 @@ def heads(session_id: str, writer: str, after_version: int) -> Steps[tuple[Histo
     return found, [Record(each["version"], each["content"][0], each["recorded_at"]) for each in found.turns]
 
 
+class Fold(Protocol):
+    """What records were folded to: up to which version of the session, and at which of its revisions."""
+
+    @property
+    def version(self) -> int:
+        """The session's version."""
+
+    @property
+    def revision(self) -> int:
+        """The session's revision."""
+
+
 class Cache(Generic[V]):
     """What was read of each session, the sessions used last, up to `bytes_max` of heads. From any thread."""
 
@@ -129,9 +142,19 @@ class Cache(Generic[V]):
                 self._bytes -= self._kept.popitem(last=False)[1][1]
 
 
-def heads_bytes(records: Sequence[Record]) -> int:
-    """Bytes of the heads, for a `Cache`."""
-    return sum(size_of(record.head) for record in records)
+def current(
+    cache: Cache[F], session_id: str, writer: str, nothing: F, grown: Callable[[F, Sequence[Record], int, int], F]
+) -> Steps[F]:
+    """What a session's records fold to now: `grown` of what is kept (first: `nothing`), new records, version and
+    revision. Only what came since the last look is read, unless something was retracted."""
+    known, size = cache.get(session_id) or (nothing, 0)
+    found, records = yield from heads(session_id, writer, known.version)
+    if known.version and (found.revision, found.version >= known.version) != (known.revision, True):
+        known, size = nothing, 0
+        found, records = yield from heads(session_id, writer, 0)
+    fold = grown(known, records, found.version, found.revision)
+    cache.put(session_id, fold, size + sum(size_of(record.head) for record in records))
+    return fold
 
 
 def _head_turn(writer: str, head: Mapping[str, Any]) -> dict[str, Any]:

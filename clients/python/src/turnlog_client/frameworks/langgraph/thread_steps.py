@@ -22,8 +22,7 @@ from turnlog_client.frameworks.langgraph.records import (
     Gone,
     Record,
     body_of,
-    heads,
-    heads_bytes,
+    current,
     stored,
 )
 from turnlog_client.frameworks.langgraph.threads import (
@@ -59,16 +58,7 @@ class ThreadSteps:
     _threads: Cache[Thread]
 
     def _thread(self, thread_id: str) -> Steps[Thread]:
-        """The thread as it is now. Only what came since the last look is read, unless something was retracted."""
-        session_id = as_id(thread_id, PREFIX)
-        known, size = self._threads.get(session_id) or (Thread(), 0)
-        found, records = yield from heads(session_id, CHECKPOINT, known.version)
-        if known.version and (found.revision, found.version >= known.version) != (known.revision, True):
-            known, size = Thread(), 0
-            found, records = yield from heads(session_id, CHECKPOINT, 0)
-        thread = grown(known, records, found.version, found.revision)
-        self._threads.put(session_id, thread, size + heads_bytes(records))
-        return thread
+        return current(self._threads, as_id(thread_id, PREFIX), CHECKPOINT, Thread(), grown)
 
     def tuple_of(self, config: "RunnableConfig") -> Steps[CheckpointTuple | None]:
         """The checkpoint that `config` names, or its namespace's latest; None when there is none."""
