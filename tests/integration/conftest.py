@@ -2,15 +2,14 @@
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from conftest import RealServers
+from making import new_log
 from rolling import Replica
 
 
@@ -27,10 +26,7 @@ class Door:
 @pytest.fixture(scope="session")
 async def door(servers: RealServers) -> AsyncIterator[Door]:
     """The write and the read API on one port."""
-    log = f"t-{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(servers.owner_dsn)
-    await connection.execute("insert into turnlog.logs (log) values ($1)", log)
-    await connection.close()
+    log = await new_log(servers.owner_dsn)
     environment = {
         "TURNLOG_DATABASE_URL": servers.dsn,
         "TURNLOG_NATS_URL": servers.nats_url,
