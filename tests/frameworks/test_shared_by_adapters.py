@@ -80,6 +80,15 @@ def test_a_text_that_is_shown_is_not_stored_twice() -> None:
         with_item("some", turn("user", "x" * 300_000), {})
 
 
+def test_what_is_nested_deeper_than_the_api_takes_comes_back() -> None:
+    item: Any = "deep"
+    for _ in range(200):
+        item = [item]
+    made = with_item("some", turn("user", "short"), item)
+    turn_event("default", "s", made, None)
+    assert item_of("some", made) == item
+
+
 def test_what_metadata_cannot_hold_is_packed() -> None:
     item = {"numbers": list(range(5_000)), "text": LONG}
     made = with_item("some", turn("user", LONG), item, {"noted": 1})
@@ -116,6 +125,7 @@ def test_names_that_cannot_be_ids_are_refused() -> None:
         id_of("x" * 201, "key")
     with pytest.raises(ValueError, match="names must not be empty"):
         id_of_parts("a", "", what="names")
+    assert parts_of("a:b#state") == parts_of("a:+FF") == []
 
 
 def test_what_is_shown_is_what_the_api_takes() -> None:
