@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 
+from making import new_log
 from turnlog_embedded import Servers, start
 from turnlog_eventstore import Store
 from turnlog_migrations import migrate
@@ -107,13 +107,7 @@ async def store(dsn: str) -> AsyncIterator[Store]:
 @pytest.fixture
 async def log_name(owner_dsn: str) -> str:
     """A fresh, empty log."""
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(owner_dsn)
-    try:
-        await connection.execute("insert into turnlog.logs (log) values ($1)", name)
-    finally:
-        await connection.close()
-    return name
+    return await new_log(owner_dsn)
 
 
 @pytest.fixture

@@ -1,12 +1,26 @@
-"""Makers of events and requests for tests."""
+"""Makers of logs, events and requests for tests."""
 
+import uuid
 from typing import Any
+
+import asyncpg
 
 from turnlog_events.canonical import canonical
 from turnlog_events.event import TURN_STORED, NewEvent
 from turnlog_events.hashing import payload_hash
 from turnlog_events.ids import new_id
 from turnlog_eventstore import AppendRequest
+
+
+async def new_log(owner_dsn: str) -> str:
+    """A fresh, empty log."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await connection.execute("insert into turnlog.logs (log) values ($1)", name)
+    finally:
+        await connection.close()
+    return name
 
 
 def turn(tenant: str, session_id: str, content: str = "hello", key: str | None = None, **fields: Any) -> NewEvent:

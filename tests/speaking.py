@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import asyncpg
 import httpx
 import httpx2
 from mcp.client.client import Client
@@ -86,17 +84,6 @@ def fitting(message: dict[str, Any]) -> dict[str, str]:
         return {"mcp-protocol-version": HANDSHAKE}
     named = params.get("name") or params.get("uri")
     return {"mcp-protocol-version": version, "mcp-method": message["method"]} | ({"mcp-name": named} if named else {})
-
-
-async def new_log(owner_dsn: str) -> str:
-    """A fresh, empty log."""
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(owner_dsn)
-    try:
-        await connection.execute("insert into turnlog.logs (log) values ($1)", name)
-    finally:
-        await connection.close()
-    return name
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,6 @@ from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.anthropic import AsyncTurnlogMemoryTool, TurnlogMemoryTool
 from turnlog_client.frameworks.anthropic.files import Files, applied
 from turnlog_client.frameworks.anthropic.paths import path_of
-
-
-@pytest.fixture
-def client(turnlog_url: str) -> Iterator[Client]:
-    with Client(turnlog_url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -30,14 +29,8 @@ def change(**delta: Any) -> Event:
 
 
 @pytest.fixture
-async def client(turnlog_url: str) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(turnlog_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def ours(client: AsyncClient) -> TurnlogSessionService:
-    return TurnlogSessionService(client)
+def ours(aclient: AsyncClient) -> TurnlogSessionService:
+    return TurnlogSessionService(aclient)
 
 
 @pytest.fixture(params=["in memory", "turnlog"])
@@ -313,7 +306,7 @@ async def test_large_events_are_kept_and_too_large_ones_refused(ours: TurnlogSes
 
 
 async def test_what_is_read_of_a_session_is_the_conversation(
-    ours: TurnlogSessionService, client: AsyncClient, app: str
+    ours: TurnlogSessionService, aclient: AsyncClient, app: str
 ) -> None:
     session = await ours.create_session(app_name=app, user_id="ana", session_id="s", state={"k": 1})
     call = types.FunctionCall(id="c1", name="seat", args={"kind": "window"})
@@ -322,8 +315,8 @@ async def test_what_is_read_of_a_session_is_the_conversation(
     for part in (types.Part(function_call=call), types.Part(function_response=answer), types.Part(text="12A it is.")):
         sent = Event(author="planner", content=types.Content(role="model", parts=[part]))
         await ours.append_event(session, sent)
-    [row] = [r async for r in client.sessions(user_id="ana") if r["session_id"].startswith(app.replace(" ", "+20"))]
-    context = await client.context(row["session_id"], format="text", min_version=5)
+    [row] = [r async for r in aclient.sessions(user_id="ana") if r["session_id"].startswith(app.replace(" ", "+20"))]
+    context = await aclient.context(row["session_id"], format="text", min_version=5)
     assert context["text"].splitlines() == [
         "user: A window seat, please.",
         "planner (assistant): ",

@@ -1,7 +1,7 @@
 """ADK's memory service on Turnlog, and a real runner with a scripted model on both services."""
 
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -26,14 +26,8 @@ def event(text: str, author: str = "user", **more: Any) -> Event:
 
 
 @pytest.fixture
-async def client(turnlog_url: str) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(turnlog_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def ours(client: AsyncClient) -> TurnlogMemoryService:
-    return TurnlogMemoryService(client)
+def ours(aclient: AsyncClient) -> TurnlogMemoryService:
+    return TurnlogMemoryService(aclient)
 
 
 @pytest.fixture(params=["in memory", "turnlog"])
@@ -91,13 +85,13 @@ async def test_events_can_be_added_alone(memory: BaseMemoryService, app: str) ->
     assert (answer.memories[0].id, answer.memories[0].author) == (first.id, "user")
 
 
-async def test_a_search_reads_no_more_than_it_may(client: AsyncClient, app: str) -> None:
-    everything = TurnlogMemoryService(client)
+async def test_a_search_reads_no_more_than_it_may(aclient: AsyncClient, app: str) -> None:
+    everything = TurnlogMemoryService(aclient)
     await everything.add_session_to_memory(await session_of(app, "ana", *(f"seat {n}" for n in range(8)), name="old"))
     await everything.add_session_to_memory(await session_of(app, "ana", "seat 8", "seat 9", name="new"))
     assert len(await found(everything, app, "seat")) == 10
-    assert await found(TurnlogMemoryService(client, searched_sessions=1), app, "seat") == ["seat 8", "seat 9"]
-    some = await found(TurnlogMemoryService(client, searched_turns=5), app, "seat")
+    assert await found(TurnlogMemoryService(aclient, searched_sessions=1), app, "seat") == ["seat 8", "seat 9"]
+    some = await found(TurnlogMemoryService(aclient, searched_turns=5), app, "seat")
     assert some == ["seat 8", "seat 9", "seat 6", "seat 7"]
 
 
@@ -126,8 +120,8 @@ def seat(kind: str, tool_context: ToolContext) -> dict[str, str]:
     return {"seat": f"12A ({kind})"}
 
 
-async def test_a_real_runner_keeps_its_session_and_remembers_it(client: AsyncClient, app: str) -> None:
-    sessions, memory = TurnlogSessionService(client), TurnlogMemoryService(client)
+async def test_a_real_runner_keeps_its_session_and_remembers_it(aclient: AsyncClient, app: str) -> None:
+    sessions, memory = TurnlogSessionService(aclient), TurnlogMemoryService(aclient)
 
     async def run(tool: Any, session_id: str, text: str) -> list[Event]:
         name = tool.name if hasattr(tool, "name") else tool.__name__

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from turnlog_client.frameworks.items import TurnTooLarge
 from turnlog_client.frameworks.llama_index import TurnlogChatStore, TurnlogMemoryStore
 from turnlog_client.frameworks.llama_index.messages import turns_of
 from turnlog_client.frameworks.names import id_of
-from turnlog_client.frameworks.steps import run
+from turnlog_client.steps import run
 
 
 def says(text: str, role: MessageRole = MessageRole.USER, **more: Any) -> ChatMessage:
@@ -60,18 +59,6 @@ TOOL_USE = [
     says("", MessageRole.ASSISTANT),
     says("obey", MessageRole.DEVELOPER),
 ]
-
-
-@pytest.fixture
-def client(turnlog_url: str) -> Iterator[Client]:
-    with Client(turnlog_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def async_client(turnlog_url: str) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(turnlog_url) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -138,9 +125,9 @@ def test_keys_are_those_with_messages(store: BaseChatStore) -> None:
 
 @pytest.mark.parametrize("native", [False, True], ids=["in a thread", "natively"])
 async def test_the_async_methods_do_the_same(
-    ours: TurnlogChatStore, async_client: AsyncClient, key: str, native: bool
+    ours: TurnlogChatStore, aclient: AsyncClient, key: str, native: bool
 ) -> None:
-    store = TurnlogChatStore(ours._client, async_client if native else None, agent_id=ours.agent_id)
+    store = TurnlogChatStore(ours._client, aclient if native else None, agent_id=ours.agent_id)
     await store.aset_messages(key, THREE[:2])
     await store.async_add_message(key, THREE[2])
     assert await store.aget_messages(key) == THREE
@@ -217,8 +204,8 @@ def test_a_chat_engine_remembers_through_a_buffer(ours: TurnlogChatStore, key: s
 
 
 @pytest.fixture(params=["in a thread", "natively"])
-def statuses(request: pytest.FixtureRequest, client: Client, async_client: AsyncClient) -> TurnlogMemoryStore:
-    native = async_client if request.param == "natively" else None
+def statuses(request: pytest.FixtureRequest, client: Client, aclient: AsyncClient) -> TurnlogMemoryStore:
+    native = aclient if request.param == "natively" else None
     return TurnlogMemoryStore(client, native, agent_id=f"agent-{uuid.uuid4().hex[:8]}")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -52,14 +51,8 @@ def fresh(messages: Messages, **more: Any) -> Conversation:
 
 
 @pytest.fixture
-async def client(turnlog_url: str) -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(turnlog_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def ours(client: AsyncClient) -> TurnlogConversationStore:
-    return TurnlogConversationStore(client, agent_id=f"agent-{uuid.uuid4().hex[:8]}")
+def ours(aclient: AsyncClient) -> TurnlogConversationStore:
+    return TurnlogConversationStore(aclient, agent_id=f"agent-{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture(params=["in memory", "turnlog"])
@@ -227,7 +220,7 @@ async def test_every_kind_of_part_comes_back_exactly(ours: TurnlogConversationSt
     assert ModelMessagesTypeAdapter.dump_json(found.messages) == ModelMessagesTypeAdapter.dump_json(messages)
 
 
-async def test_a_real_agent_goes_on_where_it_stopped(ours: TurnlogConversationStore, client: AsyncClient) -> None:
+async def test_a_real_agent_goes_on_where_it_stopped(ours: TurnlogConversationStore, aclient: AsyncClient) -> None:
     seen: list[int] = []
 
     def model(messages: Messages, info: AgentInfo) -> ModelResponse:
@@ -256,10 +249,10 @@ async def test_a_real_agent_goes_on_where_it_stopped(ours: TurnlogConversationSt
     assert ModelMessagesTypeAdapter.dump_json(final.messages) == expected
     assert final.usage.tool_calls == 2
 
-    turns = (await client.turns(name, limit=10))["turns"]
+    turns = (await aclient.turns(name, limit=10))["turns"]
     assert [t["role"] for t in turns] == ["user", "assistant", "tool", "assistant"] * 2
     assert turns[2]["content"] == "12A (window)"
-    context = await client.context(name, format="openai", min_version=turns[-1]["version"])
+    context = await aclient.context(name, format="openai", min_version=turns[-1]["version"])
     assert context["messages"][1]["tool_calls"][0]["id"] == context["messages"][2]["tool_call_id"] == "call-1"
     assert context["messages"][-1] == {"role": "assistant", "content": "Seat 12A (window) it is."}
 
@@ -275,20 +268,20 @@ async def test_a_loaded_history_also_serves_as_message_history(ours: TurnlogConv
 
 
 async def test_an_entry_is_found_by_a_store_that_never_met_it(
-    ours: TurnlogConversationStore, client: AsyncClient
+    ours: TurnlogConversationStore, aclient: AsyncClient
 ) -> None:
     entries = await ours.save(fresh(dialogue(3)))
-    other = TurnlogConversationStore(client, agent_id=ours._agent_id)
+    other = TurnlogConversationStore(aclient, agent_id=ours._agent_id)
     assert await other.read_entry(entries[1].id) == entries[1]
     assert await other.read_history(entries[2].id, limit=2) == entries[1:]
     with pytest.raises(LookupError):
         await other.read_entry("unknown")
 
 
-async def test_a_retracted_turn_is_left_out_of_the_history(ours: TurnlogConversationStore, client: AsyncClient) -> None:
+async def test_a_retracted_turn_is_not_in_the_history(ours: TurnlogConversationStore, aclient: AsyncClient) -> None:
     conversation = fresh(dialogue(4))
     await ours.save(conversation)
-    await client.retract(conversation.conversation_id, 2, 2)
+    await aclient.retract(conversation.conversation_id, 2, 2)
 
     async def without() -> Messages:
         while len(found := (await reloaded(ours, conversation)).messages) == 4:
@@ -299,11 +292,11 @@ async def test_a_retracted_turn_is_left_out_of_the_history(ours: TurnlogConversa
     assert left == [conversation.messages[0], *conversation.messages[2:]]
 
 
-async def test_turns_of_others_in_between_disturb_nothing(ours: TurnlogConversationStore, client: AsyncClient) -> None:
+async def test_turns_of_others_in_between_disturb_nothing(ours: TurnlogConversationStore, aclient: AsyncClient) -> None:
     conversation = fresh(dialogue(2))
     await ours.save(conversation)
     for n in range(25):
-        await client.store(conversation.conversation_id, "user", f"by somebody else {n}")
+        await aclient.store(conversation.conversation_id, "user", f"by somebody else {n}")
     conversation.messages.append(says("mine"))
     await ours.save(conversation)
     assert (await reloaded(ours, conversation)).messages == conversation.messages

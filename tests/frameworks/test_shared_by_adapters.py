@@ -1,6 +1,7 @@
 """What all adapters stand on: items beside content, names as ids, steps, and sessions read and changed by them."""
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -13,17 +14,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system import environment
-from turnlog_client import ApiError, AsyncClient, Client, Unavailable, turn
+from turnlog_client import ApiError, AsyncClient, Client, turn
+from turnlog_client.calls import Call
 from turnlog_client.frameworks import history as module
-from turnlog_client.frameworks.history import Contended, History, appended, changed, history, newest, retracted
+from turnlog_client.frameworks.history import (
+    NOTHING,
+    Contended,
+    History,
+    appended,
+    changed,
+    history,
+    joined,
+    newest,
+    retracted,
+    session_ids,
+)
 from turnlog_client.frameworks.items import TurnTooLarge, facts_of, item_of, with_item
-from turnlog_client.frameworks.names import id_of, id_of_parts, name_of, parts_of
+from turnlog_client.frameworks.names import id_of, id_of_parts, parts_of
 from turnlog_client.frameworks.shown import BLANK, Shown, ShownCall, ShownResult, clean
-from turnlog_client.frameworks.steps import Ask, Pause, Steps, arun, run
+from turnlog_client.ids import name_of
+from turnlog_client.steps import Pause, Steps, arun, run
 from turnlog_events.canonical import canonical
 from turnlog_events.ids import is_id
 from turnlog_ingest.turn_body import turn_event
 
+RANDOM = random.Random(1).randbytes(15_000).hex()
 LONG = "What was said at length. " * 5
 VALUES = st.recursive(
     st.none()
@@ -45,9 +60,11 @@ def exactly(value: Any) -> str:
     return json.dumps(value)
 
 
-@given(item=VALUES, text=st.sampled_from(["", "short", LONG, LONG * 200]), large=st.booleans())
-def test_an_item_comes_back_exactly_from_what_the_api_stores(item: Any, text: str, large: bool) -> None:
-    whole = {"item": item, "texts": [text, text], "more": "x" * 20_000 if large else ""}
+@given(
+    item=VALUES, text=st.sampled_from(["", "short", LONG, LONG * 200]), more=st.sampled_from(["", "x" * 20_000, RANDOM])
+)
+def test_an_item_comes_back_exactly_from_what_the_api_stores(item: Any, text: str, more: str) -> None:
+    whole = {"item": item, "texts": [text, text], "more": more}
     made = with_item("some", turn("user", text or BLANK), whole, {"noted": 1}, again=lambda sorted_item: sorted_item)
     turn_event("default", "s", made, None)
     stored = json.loads(canonical(made))
@@ -63,8 +80,25 @@ def test_a_text_that_is_shown_is_not_stored_twice() -> None:
         with_item("some", turn("user", "x" * 300_000), {})
 
 
-def test_what_metadata_cannot_hold_becomes_a_part() -> None:
-    item = {"numbers": list(range(5_000))}
+def test_what_is_nested_deeper_than_the_api_takes_comes_back() -> None:
+    item: Any = "deep"
+    for _ in range(200):
+        item = [item]
+    made = with_item("some", turn("user", "short"), item)
+    turn_event("default", "s", made, None)
+    assert item_of("some", made) == item
+
+
+def test_what_metadata_cannot_hold_is_packed() -> None:
+    item = {"numbers": list(range(5_000)), "text": LONG}
+    made = with_item("some", turn("user", LONG), item, {"noted": 1})
+    assert made["content"] == LONG
+    assert made["metadata"]["some"].keys() == {"packed", "refers", "noted"}
+    assert item_of("some", made) == item
+
+
+def test_what_metadata_cannot_hold_even_packed_becomes_a_part() -> None:
+    item = {"random": RANDOM}
     made = with_item("some", turn("user", "short"), item, {"noted": 1})
     assert made["content"] == [{"type": "text", "text": "short"}, {"type": "some.item", "item": item}]
     assert item_of("some", made) == item
@@ -91,6 +125,7 @@ def test_names_that_cannot_be_ids_are_refused() -> None:
         id_of("x" * 201, "key")
     with pytest.raises(ValueError, match="names must not be empty"):
         id_of_parts("a", "", what="names")
+    assert parts_of("a:b#state") == parts_of("a:+FF") == []
 
 
 def test_what_is_shown_is_what_the_api_takes() -> None:
@@ -146,12 +181,6 @@ for adapter in {adapters}:
 
 
 @pytest.fixture
-def client(turnlog_url: str) -> Iterator[Client]:
-    with Client(turnlog_url) as opened:
-        yield opened
-
-
-@pytest.fixture
 def session_id() -> str:
     return f"s-{uuid.uuid4().hex}"
 
@@ -161,15 +190,18 @@ def texts(found: History) -> list[str]:
 
 
 async def test_both_clients_take_the_same_steps(client: Client, turnlog_url: str, session_id: str) -> None:
+    agent_id = f"a-{session_id}"
+
     def steps() -> Steps[list[str]]:
         yield Pause(0.0)
         before = yield from history(session_id)
-        placed = yield from appended(session_id, [turn("user", "one"), turn("user", "two")], before.version)
+        placed = yield from appended(
+            session_id, [turn("user", "one", agent_id=agent_id), turn("user", "two")], before.version
+        )
         with pytest.raises(ApiError):
             yield from appended(session_id, [turn("user", "late")], before.version)
-        yield from retracted(session_id, placed[0].version, placed[0].version, "test")
-        rows = yield Ask.of("sessions")
-        assert session_id in [row["session_id"] for row in rows]
+        yield from retracted(session_id, [(placed[0].version, placed[0].version)], "test")
+        assert session_id in (yield from session_ids(agent_id))
         return texts((yield from history(session_id)))
 
     assert run(client, steps()) == ["two"]
@@ -178,16 +210,20 @@ async def test_both_clients_take_the_same_steps(client: Client, turnlog_url: str
 
 
 def test_a_session_is_read_whole_around_what_was_retracted(client: Client, session_id: str) -> None:
-    assert run(client, history(session_id)) == run(client, newest(session_id, 5)) == History(0, ())
+    assert run(client, history(session_id)) == run(client, newest(session_id, 5)) == NOTHING
     run(client, appended(session_id, [turn("user", str(n)) for n in range(2_400)]))
-    for first, last in ((1, 1_100), (1_101, 1_102), (1_500, 1_500), (2_399, 2_400)):
-        run(client, retracted(session_id, first, last, "test"))
+    gone = [(1_500, 1_500), (1, 1_100), (2_399, 2_400), (1_101, 1_102), (2_399, 2_399)]
+    assert joined(gone) == [(1, 1_102), (1_500, 1_500), (2_399, 2_400)]
+    run(client, retracted(session_id, gone, "test"))
     found = run(client, history(session_id))
     assert texts(found) == [str(n - 1) for n in range(1_103, 2_399) if n != 1_500]
     assert found.version == 2_400
     assert texts(run(client, newest(session_id, 2))) == ["2396", "2397"]
-    run(client, retracted(session_id, 1, 2_400, "test"))
-    assert run(client, history(session_id)) == History(2_400, [])
+    assert texts(run(client, newest(session_id, 2, before_version=2_398))) == ["2395", "2396"]
+    run(client, retracted(session_id, [(1, 2_400)], "test"))
+    emptied = run(client, history(session_id))
+    assert (emptied.version, emptied.turns) == (2_400, [])
+    assert emptied.revision > found.revision
 
 
 def test_a_session_too_long_for_memory_is_refused(
@@ -221,7 +257,7 @@ class Scripted:
     """Answers steps without a server."""
 
     def __init__(self, steps: Steps[Any], **answers: Any) -> None:
-        self.asked: list[Ask | Pause] = []
+        self.asked: list[Call[Any] | Pause] = []
         self.steps, self.answers = steps, answers
 
     def take(self) -> Any:
@@ -232,21 +268,21 @@ class Scripted:
                 step = self.steps.throw(error) if error else self.steps.send(answer)
                 self.asked.append(step)
                 answer = error = None
-                given = self.answers[step.method] if isinstance(step, Ask) else None
+                given = self.answers[step.kind] if isinstance(step, Call) else None
                 if isinstance(given, Exception):
                     error = given
                 else:
-                    answer = given
+                    answer = next(given) if isinstance(given, Iterator) else given
         except StopIteration as end:
             return end.value
 
 
-HEAD = {"version": 0, "position": 0, "source": "redis", "retracted": [], "read_model": {"stored_version": None}}
+PAGE = {"version": 0, "revision": 0, "turns": []}
 
 
 def test_a_change_that_is_always_late_ends_in_an_error() -> None:
     late = ApiError(412, "version_mismatch", "is at another version")
-    scripted = Scripted(changed("s", lambda found: ([turn("user", "x")], None)), session=HEAD, store_many=late)
+    scripted = Scripted(changed("s", lambda found: ([turn("user", "x")], None)), read=PAGE, store=late)
     with pytest.raises(Contended, match="try again"):
         scripted.take()
     assert sum(isinstance(step, Pause) for step in scripted.asked) == module.CHANGES_MAX
@@ -254,17 +290,15 @@ def test_a_change_that_is_always_late_ends_in_an_error() -> None:
 
 def test_another_refusal_is_passed_on_at_once() -> None:
     refused = ApiError(403, "scope_missing", "needs a scope")
-    scripted = Scripted(changed("s", lambda found: ([turn("user", "x")], None)), session=HEAD, store_many=refused)
+    scripted = Scripted(changed("s", lambda found: ([turn("user", "x")], None)), read=PAGE, store=refused)
     with pytest.raises(ApiError, match="scope"):
         scripted.take()
     assert len(scripted.asked) == 2
 
 
-def test_a_retraction_that_reads_do_not_show_in_time_is_told() -> None:
-    scripted = Scripted(retracted("s", 1, 1, "test"), session=HEAD, retract={"position": 9})
-    with pytest.raises(Unavailable, match="still show them"):
-        scripted.take()
-    waited = sum(step.pause_s for step in scripted.asked if isinstance(step, Pause))
-    assert module.SETTLE_S <= waited < module.SETTLE_S + 1
-    postgres = HEAD | {"source": "postgres"}
-    assert Scripted(retracted("s", 1, 1, "test"), session=postgres, retract={"position": 9}).take() is None
+def test_what_is_retracted_between_two_pages_is_not_mixed() -> None:
+    def page(revision: int, *versions: int) -> dict[str, Any]:
+        return {"version": 3, "revision": revision, "turns": [{"version": version} for version in versions]}
+
+    scripted = Scripted(history("s"), read=iter([page(1, 1, 2), page(2, 3), page(2, 1), page(2, 3)]))
+    assert scripted.take() == History(3, [{"version": 1}, {"version": 3}], 2)

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from admitting import new_key
 from conftest import RealServers
+from making import new_log
 from rolling import Replica
 from turnlog_runtime.principal import AUDIT, READ, WRITE
 
@@ -54,10 +54,7 @@ async def keyed_door(servers: RealServers) -> AsyncIterator[tuple[Door, str]]:
 
 @asynccontextmanager
 async def _running(servers: RealServers, **more: str) -> AsyncIterator[Door]:
-    log = f"t-{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(servers.owner_dsn)
-    await connection.execute("insert into turnlog.logs (log) values ($1)", log)
-    await connection.close()
+    log = await new_log(servers.owner_dsn)
     environment = {
         "TURNLOG_DATABASE_URL": servers.dsn,
         "TURNLOG_NATS_URL": servers.nats_url,

@@ -26,6 +26,7 @@ from admitting import (
     unsigned,
 )  # fmt: skip
 from conftest import RealServers
+from making import new_log
 from querying import problem_in
 from turnlog_access.key_format import MintedKey, mint
 from turnlog_runtime.principal import AUDIT, READ, WRITE
@@ -55,12 +56,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 async def scene(servers: RealServers) -> AsyncIterator[Scene]:
-    import asyncpg
-
-    log, acme, other = (f"{name}-{uuid.uuid4().hex[:10]}" for name in ("t", "acme", "other"))
-    owner = await asyncpg.connect(servers.owner_dsn)
-    await owner.execute("insert into turnlog.logs (log) values ($1)", log)
-    await owner.close()
+    log = await new_log(servers.owner_dsn)
+    acme, other = (f"{name}-{uuid.uuid4().hex[:10]}" for name in ("acme", "other"))
     keys = [
         await new_key(servers.owner_dsn, tenant, scopes)
         for tenant, scopes in ((acme, AGENT), (acme, (READ,)), (acme, (AUDIT,)), (acme, ALL), (other, AGENT))

@@ -31,14 +31,15 @@ CALLS = {
 }
 
 
-async def schemathesis(url: str, *options: str, examples: int) -> tuple[int, str]:
-    """A run over the document at `url`: exit status and report."""
+async def schemathesis(url: str, folder: Path, *options: str, examples: int) -> tuple[int, str]:
+    """A run over the document at `url`: exit status and report. What it writes goes to `folder`."""
     command = (sys.executable, "-m", "schemathesis.cli", f"--config-file={TESTS}/schemathesis.toml", "run")
     words = (f"{url}/openapi.json", "--checks=all", "--no-color", f"--max-examples={examples}", "--request-timeout=10")
     running = await asyncio.create_subprocess_exec(
         *(*command, *words, "--continue-on-failure", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(TESTS), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
     )
     report, _ = await running.communicate()
@@ -46,12 +47,12 @@ async def schemathesis(url: str, *options: str, examples: int) -> tuple[int, str
     return running.returncode, report.decode()
 
 
-async def test_every_answer_is_as_the_document_says(keyed_door: Any) -> None:
+async def test_every_answer_is_as_the_document_says(keyed_door: Any, tmp_path: Path) -> None:
     door, key = keyed_door
     shown = f"--header=Authorization: Bearer {key}"
     # Live events of a session that exists have no end, so their route is asked first: then there is no session yet.
     for options, examples in ((f"--include-path={EVENTS}", 8), (f"--exclude-path={EVENTS}", 5)):
-        status, report = await schemathesis(door.url, shown, options, examples=examples)
+        status, report = await schemathesis(door.url, tmp_path, shown, options, examples=examples)
         assert status == 0, report
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
 from conftest import RealServers
+from making import new_log
 from rolling import Replica
 from turnlog_events.ids import new_id
 
@@ -21,10 +20,7 @@ REQUESTS, TURNS, COMPRESSIONS = 40, 2_000, 3
 @pytest.fixture(scope="module")
 async def url(servers: RealServers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """Ingest with small limits, the tenant taken from a header."""
-    log = f"t-{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(servers.owner_dsn)
-    await connection.execute("insert into turnlog.logs (log) values ($1)", log)
-    await connection.close()
+    log = await new_log(servers.owner_dsn)
     folder: Path = tmp_path_factory.mktemp("limits-http")
     environment = {
         "TURNLOG_DATABASE_URL": servers.dsn,

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from speaking import HANDSHAKE, Endpoint, call, fitting, handshake, in_a_task, modern, new_log, served
+from making import new_log
+from speaking import HANDSHAKE, Endpoint, call, fitting, handshake, in_a_task, modern, served
 from turnlog_mcp.api import HttpApi
 from turnlog_mcp.app import create_app
 from turnlog_mcp.door import Allowed

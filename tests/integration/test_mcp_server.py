@@ -11,7 +11,8 @@ import pytest
 from mcp import MCPError, types
 from mcp.client.client import Client
 
-from speaking import HANDSHAKE, MODERN, Endpoint, in_a_task, in_process, new_log, served
+from making import new_log
+from speaking import HANDSHAKE, MODERN, Endpoint, in_a_task, in_process, served
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 WAYS = ("in process, stateless", "in process, handshake", "http, stateless", "http, handshake")

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from admitting import api, bearer, new_key
 from conftest import RealServers
+from making import new_log
 from projecting import projector_of, running
 from turnlog_access.key_format import MintedKey
 from turnlog_eventstore import Store
@@ -35,10 +35,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 async def pair(servers: RealServers) -> AsyncIterator[Pair]:
-    log = f"t-{uuid.uuid4().hex[:12]}"
-    owner = await asyncpg.connect(servers.owner_dsn)
-    await owner.execute("insert into turnlog.logs (log) values ($1)", log)
-    await owner.close()
+    log = await new_log(servers.owner_dsn)
     marks = [f"mark{uuid.uuid4().hex}" for _ in range(2)]
     keys = {mark: await new_key(servers.owner_dsn, f"tenant-{mark}", (WRITE, READ, AUDIT)) for mark in marks}
     async with AsyncExitStack() as stack:

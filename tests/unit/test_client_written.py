@@ -182,6 +182,7 @@ def test_long_names_keep_their_beginning_and_stay_apart() -> None:
     assert len(one) == len(other) == 200
     assert one.startswith("xxx")
     assert name_of(one) is None
+    assert name_of("made+FFotherwise") is None
     assert len(as_id("日" * 66)) == 200
     assert len(as_id("日" * 22)) == 198
 

@@ -27,23 +27,37 @@ def as_id(name: str, prefix: str = "") -> str:
     (`my trip` → `my+20trip`). What would be longer than 200 characters keeps its beginning, and ends in `#` and the
     SHA-256 of the text.
     """
-    text = prefix + _ESCAPED.sub(_escape, name)
-    if text in ("", ".", ".."):
-        return text.replace(".", "+2E") or "+"  # nothing else ends in a bare +
+    text = prefix + escaped(name) or "+"  # nothing else ends in a bare +
     if len(text) <= ID_MAX_CHARS:
         return text
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{text[: ID_MAX_CHARS - 1 - len(digest)]}#{digest}"
 
 
+def escaped(text: str, more: str = "") -> str:
+    """Any text in an id's alphabet, of any length; `name_of` gives it back. The characters of `more` do not stay
+    either."""
+    if text in (".", ".."):
+        return text.replace(".", "+2E")
+    whole = _ESCAPED.sub(_escape, text)
+    for character in more:
+        whole = whole.replace(character, f"+{ord(character):02X}")
+    return whole
+
+
 def name_of(session_id: str, prefix: str = "") -> str | None:
-    """The text that `as_id` made an id of; None where only its hash is left, or the id is not of this `prefix`."""
+    """The text that `as_id` made an id of; None where only its hash is left, or `as_id` did not make it with this
+    `prefix`."""
     if not session_id.startswith(prefix) or "#" in session_id:
         return None
-    data = re.sub(
-        rb"\+([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), session_id[len(prefix) :].encode()
-    )
-    return data.decode("utf-8", "surrogatepass")
+    if session_id == "+":
+        return ""
+    rest = session_id[len(prefix) :].encode()
+    data = re.sub(rb"\+([0-9A-F]{2})", lambda found: bytes.fromhex(found[1].decode()), rest)
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
 
 
 def _escape(found: "re.Match[str]") -> str:

@@ -1,4 +1,4 @@
-"""Work of several calls, written once for both clients: a generator yields calls and is given their answers.
+"""Work of several calls, written once for both clients: a generator yields calls and pauses, and is given the answers.
 
     def last_two(session_id: str) -> Steps[list[Any]]:
         page = yield from ask(calls.read_session(session_id, "turns", limit=2))
@@ -11,27 +11,26 @@ The framework adapters are made of such steps. A call that fails raises inside t
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Generator
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from turnlog_client import calls
 from turnlog_client.aio import AsyncClient
 from turnlog_client.calls import Call
 from turnlog_client.client import Client
-from turnlog_client.errors import NotFound
 
 T = TypeVar("T")
-Steps = Generator[Call[Any], Any, T]
-PAGE_TURNS = 200
-"""Turns a page: with turns of 256 KiB still some 50 MiB."""
 
 
-class Pages(NamedTuple):
-    """Turns of a session, and the session's version and revision (which changes with every retraction)."""
+@dataclass(frozen=True)
+class Pause:
+    """Wait so long, in seconds; answered with None."""
 
-    turns: list[dict[str, Any]]
-    version: int
-    revision: int
+    pause_s: float
+
+
+Steps = Generator[Call[Any] | Pause, Any, T]
 
 
 def ask(call: Call[T]) -> Generator[Call[T], T, T]:
@@ -44,17 +43,24 @@ def run(client: Client | AsyncClient, steps: Steps[T]) -> T:
     if isinstance(client, AsyncClient):
         raise TypeError("an AsyncClient cannot be used without await: give a Client, or call the asynchronous method")
     try:
-        call = next(steps)
+        step = next(steps)
         while True:
             try:
-                answer = client.send(call)
+                answer = _taken(client, step)
             except Exception as error:
-                call = steps.throw(error)
+                step = steps.throw(error)
             else:
-                call = steps.send(answer)
+                step = steps.send(answer)
     except StopIteration as end:
         found: T = end.value
         return found
+
+
+def _taken(client: Client, step: Call[Any] | Pause) -> Any:
+    if isinstance(step, Pause):
+        time.sleep(step.pause_s)
+        return None
+    return client.send(step)
 
 
 async def arun(client: Client | AsyncClient, steps: Steps[T]) -> T:
@@ -62,14 +68,14 @@ async def arun(client: Client | AsyncClient, steps: Steps[T]) -> T:
     if isinstance(client, Client):
         return await asyncio.to_thread(run, client, steps)
     try:
-        call = next(steps)
+        step = next(steps)
         while True:
             try:
-                answer = await client.send(call)
+                answer = await (asyncio.sleep(step.pause_s) if isinstance(step, Pause) else client.send(step))
             except Exception as error:
-                call = steps.throw(error)
+                step = steps.throw(error)
             else:
-                call = steps.send(answer)
+                step = steps.send(answer)
     except StopIteration as end:
         found: T = end.value
         return found
@@ -88,34 +94,3 @@ async def settled(work: Awaitable[T]) -> T:
         task.exception()
         raise cancelled
     return task.result()
-
-
-def pages(session_id: str, after_version: int = 0, **params: Any) -> Steps[Pages]:
-    """All visible turns after a version as they stood at one moment, oldest first, from PostgreSQL.
-
-    Of a session that does not exist: no turns, version 0.
-    """
-    while True:
-        found = yield from _pages(session_id, after_version, params)
-        if found is not None:
-            return found
-
-
-def _pages(session_id: str, after_version: int, params: dict[str, Any]) -> Steps[Pages | None]:
-    """None when something was retracted between two pages."""
-    turns: list[dict[str, Any]] = []
-    revision: int | None = None
-    while True:
-        call = calls.read_session(
-            session_id, "turns", after_version=after_version, limit=PAGE_TURNS, fresh=True, **params
-        )
-        try:
-            page = yield from ask(call)
-        except NotFound:
-            return Pages([], 0, 0)
-        if revision not in (None, page["revision"]):
-            return None
-        turns += page["turns"]
-        revision = page["revision"]
-        if not page["turns"] or (after_version := page["turns"][-1]["version"]) >= page["version"]:
-            return Pages(turns, page["version"], page["revision"])

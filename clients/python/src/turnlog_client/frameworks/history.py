@@ -1,28 +1,29 @@
 """A session read whole, and changed: the steps that all adapters share.
 
-Reads are current: they ask PostgreSQL for the session's version first and take nothing older, so what any process has
-stored before is in them. Only a retraction by another process may show a moment late.
+Reads are fresh: PostgreSQL answers, so what any process has stored or taken back before is in them.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from turnlog_client import ApiError, Placed, TurnlogError, Unavailable
-from turnlog_client.frameworks.items import json_bytes
-from turnlog_client.frameworks.steps import Ask, Pause, Steps
+from turnlog_client import calls
+from turnlog_client.errors import ApiError, NotFound, TurnlogError
+from turnlog_client.frameworks.packing import requests
+from turnlog_client.results import Placed
+from turnlog_client.steps import Pause, Steps, ask
 
 T = TypeVar("T")
 Turn = dict[str, Any]
-PAGE_TURNS = 1_000
-BATCH_TURNS, BATCH_BYTES = 1_000, 4 * 1024 * 1024
+Span = tuple[int, int]
+"""Versions from..to, both inclusive."""
+PAGE_TURNS = 200
+"""Turns a page: with turns of 256 KiB still some 50 MiB."""
 HISTORY_MAX_TURNS = 100_000
 CHANGES_MAX = 12
 """Attempts to change a session that others change at the same time."""
-SETTLE_S, SETTLE_FIRST_S, SETTLE_LAST_S = 5.0, 0.005, 0.2
-"""How long a retraction may take to be seen by reads, and the pauses between looks."""
-_NOT_FOUND, _OTHER_VERSION = 404, 412
+_OTHER_VERSION = 412
 
 
 class Contended(TurnlogError):
@@ -35,72 +36,94 @@ class HistoryTooLong(TurnlogError):
 
 @dataclass(frozen=True)
 class History:
-    """A session's version (0: it has no turn) and its visible turns, oldest first."""
+    """A session's version (0: it has no turn), its visible turns, oldest first, and its revision, which changes with
+    every retraction."""
 
     version: int
     turns: Sequence[Turn]
+    revision: int
 
 
-NOTHING = History(0, ())
+NOTHING = History(0, (), 0)
 
 
 def history(session_id: str) -> Steps[History]:
-    """All visible turns of a session. Raises `HistoryTooLong` beyond 100,000."""
-    head = yield from _head(session_id)
-    if head is None:
-        return NOTHING
-    version, hidden = _stored_version(head), head["retracted"]
-    turns: list[Turn] = []
-    after = _past(0, hidden)
-    while after < version:
-        page = yield Ask.of("turns", session_id, after_version=after, limit=PAGE_TURNS, min_version=version)
-        version = page["version"]
-        if not page["turns"]:
-            break
-        turns += page["turns"]
-        if len(turns) > HISTORY_MAX_TURNS:
-            raise HistoryTooLong(
-                f"session {session_id} has more than {HISTORY_MAX_TURNS} turns: begin a new one, or retract old turns"
-            )
-        after = _past(turns[-1]["version"], hidden)
-    return History(version, turns)
+    """All visible turns of a session as they stood at one moment. Raises `HistoryTooLong` beyond 100,000."""
+    return pages(session_id, turns_max=HISTORY_MAX_TURNS)
 
 
-def newest(session_id: str, limit: int) -> Steps[History]:
-    """The newest `limit` visible turns of a session (1 to 1,000)."""
-    head = yield from _head(session_id)
-    if head is None:
+def pages(session_id: str, after_version: int = 0, turns_max: int | None = None, **params: Any) -> Steps[History]:
+    """The visible turns after a version as they stood at one moment; `params` are those of a read of turns."""
+    while True:
+        found = yield from _pages(session_id, after_version, turns_max, params)
+        if found is not None:
+            return found
+
+
+def newest(session_id: str, limit: int, before_version: int | None = None) -> Steps[History]:
+    """The newest `limit` visible turns of a session (1 to 1,000), or those before a version."""
+    call = calls.read_session(session_id, "turns", limit=limit, before_version=before_version, fresh=True)
+    try:
+        page = yield from ask(call)
+    except NotFound:
         return NOTHING
-    page = yield Ask.of("turns", session_id, limit=limit, min_version=_stored_version(head))
-    return History(page["version"], page["turns"])
+    return History(page["version"], page["turns"], page["revision"])
+
+
+def session_ids(agent_id: str) -> Steps[list[str]]:
+    """Every session that the agent has written to, the newest first."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = yield from ask(calls.sessions(cursor, agent_id=agent_id))
+        found += [row["session_id"] for row in page["sessions"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
 
 
 def appended(session_id: str, turns: Sequence[Mapping[str, Any]], if_version: int | None = None) -> Steps[list[Placed]]:
     """Store turns in order; with `if_version` only if the session is at that version, else `ApiError` 412.
 
-    Up to 1,000 turns and 4 MiB are stored all or nothing. More go in several requests, each only if nobody else has
+    Up to 1,000 turns and 7 MiB are stored all or nothing. More go in several requests, each only if nobody else has
     stored meanwhile: an adapter lets what makes them count stand in the last.
     """
+    return appended_groups(session_id, [[turn] for turn in turns], if_version)
+
+
+def appended_groups(
+    session_id: str, groups: Sequence[Sequence[Mapping[str, Any]]], if_version: int | None = None
+) -> Steps[list[Placed]]:
+    """`appended` for turns in groups, each stored all or nothing. Raises ValueError for a group that is too large."""
     placed: list[Placed] = []
-    for batch in _batches(turns):
-        placed += yield Ask.of("store_many", session_id, batch, if_version=if_version)
+    for batch in requests(groups):
+        placed += yield from ask(calls.store_many(session_id, batch, if_version))
         if_version = None if if_version is None else placed[-1].version
     return placed
 
 
-def retracted(session_id: str, from_version: int, to_version: int, reason: str) -> Steps[None]:
-    """Hide turns and wait until reads do not show them any more. Raises `Unavailable` when that takes too long; the
-    retraction is stored all the same."""
-    done = yield Ask.of("retract", session_id, from_version, to_version, reason)
-    pause_s, waited_s = SETTLE_FIRST_S, 0.0
-    while waited_s < SETTLE_S:
-        head = yield from _head(session_id)
-        if head is None or head["source"] == "postgres" or head["position"] >= done["position"]:
-            return
-        yield Pause(pause_s)
-        waited_s += pause_s
-        pause_s = min(2 * pause_s, SETTLE_LAST_S)
-    raise Unavailable(f"turns of session {session_id} are retracted, but reads still show them after {SETTLE_S:g} s")
+def retracted(session_id: str, spans: Iterable[Span], reason: str) -> Steps[None]:
+    """Hide these versions, the newest last, in as few retractions as there are runs of them."""
+    for start, end in joined(spans):
+        yield from ask(calls.retract(session_id, start, end, reason))
+
+
+def all_retracted(session_id: str, reason: str) -> Steps[None]:
+    """Hide every turn there is now."""
+    found = yield from newest(session_id, 1)
+    if found.turns:
+        yield from retracted(session_id, [(1, found.version)], reason)
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, neighbours and overlaps made one."""
+    made: list[Span] = []
+    for start, end in sorted(spans):
+        if made and start <= made[-1][1] + 1:
+            made[-1] = (made[-1][0], max(end, made[-1][1]))
+        else:
+            made.append((start, end))
+    return made
 
 
 def changed(
@@ -110,30 +133,27 @@ def changed(
 ) -> Steps[T]:
     """`read` a session, `decide` what to append (nothing: only read) and what to return, and store it only if nobody
     else has stored meanwhile; else decide anew. What `decide` raises ends it. Raises `Contended`."""
-    for attempt in range(CHANGES_MAX):
+
+    def attempt() -> Steps[T]:
         found = yield from read(session_id)
         turns, result = decide(found)
-        if not turns:
-            return result
-        try:
+        if turns:
             yield from appended(session_id, turns, found.version)
+        return result
+
+    return attempted(session_id, attempt)
+
+
+def attempted(session_id: str, attempt: Callable[[], Steps[T]]) -> Steps[T]:
+    """Take steps that append with an `if_version`, and anew where others have stored meanwhile. Raises `Contended`."""
+    for number in range(CHANGES_MAX):
+        try:
+            return (yield from attempt())
         except ApiError as error:
             if not is_other_version(error):
                 raise
-            yield pause_before(attempt)
-        else:
-            return result
-    raise contended(session_id)
-
-
-def contended(session_id: str) -> Contended:
-    """The error of a change that others were always faster than."""
-    return Contended(f"session {session_id} was changed by others at each of {CHANGES_MAX} attempts; try again")
-
-
-def pause_before(attempt: int) -> Pause:
-    """A jittered pause before trying a change anew."""
-    return Pause(random.uniform(0, min(0.005 * 2**attempt, 0.2)))
+        yield Pause(random.uniform(0, min(0.005 * 2**number, 0.2)))
+    raise Contended(f"session {session_id} was changed by others at each of {CHANGES_MAX} attempts; try again")
 
 
 def is_other_version(error: ApiError) -> bool:
@@ -141,42 +161,27 @@ def is_other_version(error: ApiError) -> bool:
     return error.status == _OTHER_VERSION
 
 
-def _batches(turns: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    batch: list[Mapping[str, Any]] = []
-    size = 0
-    for turn in turns:
-        turn_size = json_bytes(turn)
-        if batch and (len(batch) == BATCH_TURNS or size + turn_size > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(turn)
-        size += turn_size
-    if batch:
-        yield batch
-
-
-def _head(session_id: str) -> Steps[dict[str, Any] | None]:
-    try:
-        head: dict[str, Any] = yield Ask.of("session", session_id)
-    except ApiError as error:
-        if error.status != _NOT_FOUND:
-            raise
-        return None
-    return head
-
-
-def _stored_version(head: Mapping[str, Any]) -> int:
-    """PostgreSQL's version where it could be asked."""
-    version: int = head["version"]
-    return max(version, head["read_model"]["stored_version"] or 0)
-
-
-def _past(version: int, hidden: Sequence[Mapping[str, int]]) -> int:
-    """The last version before the next visible turn: retracted turns are not asked for."""
-    moved = True
-    while moved:
-        moved = False
-        for span in hidden:
-            if span["from_version"] <= version + 1 <= span["to_version"]:
-                version, moved = span["to_version"], True
-    return version
+def _pages(
+    session_id: str, after_version: int, turns_max: int | None, params: Mapping[str, Any]
+) -> Steps[History | None]:
+    """None when something was retracted between two pages."""
+    turns: list[Turn] = []
+    revision: int | None = None
+    while True:
+        call = calls.read_session(
+            session_id, "turns", after_version=after_version, limit=PAGE_TURNS, fresh=True, **params
+        )
+        try:
+            page = yield from ask(call)
+        except NotFound:
+            return NOTHING
+        if revision not in (None, page["revision"]):
+            return None
+        turns += page["turns"]
+        revision = page["revision"]
+        if turns_max is not None and len(turns) > turns_max:
+            raise HistoryTooLong(
+                f"session {session_id} has more than {turns_max} turns: begin a new one, or retract old turns"
+            )
+        if not page["turns"] or (after_version := page["turns"][-1]["version"]) >= page["version"]:
+            return History(page["version"], turns, page["revision"])

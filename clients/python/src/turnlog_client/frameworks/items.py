@@ -1,11 +1,13 @@
-"""A framework's own object beside what is shown of it, in one turn, and back. Pure; every adapter stores with it.
+"""A framework's own object beside what is shown of it, in one turn, and back. Pure; for what fits into one turn.
 
 The object stands under `metadata.<framework>`, or, where metadata has no room, in a content part of type
 `<framework>.item`:
 
     {"item": …}              the object itself, or
     {"json": "…"}            its JSON text, where the API's JSON would not give it back unchanged: an order of keys that
-                             matters, 1.0, integers beyond 2^53, NUL characters, lone surrogates
+                             matters, 1.0, integers beyond 2^53, NUL characters, lone surrogates,
+                             nesting deeper than 100
+    {"packed": "…"}          its JSON text, packed, where it does not fit into metadata otherwise
     "refers": true           texts that the content shows already stand as {"$content": 0}: the first of them
 
 Whatever else an adapter notes for itself (`facts`) stands beside them.
@@ -15,13 +17,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from turnlog_client import TurnlogError
+from turnlog_client.errors import TurnlogError
+from turnlog_client.frameworks.packing import comes_back, json_text, packed, size_of, unpacked
 
 TURN_MAX_BYTES = 256 * 1024
 METADATA_MAX_BYTES = 16 * 1024
 REFERRED_MIN_CHARS = 64
 """Shorter texts are kept in the object too: it stays readable, and a reference would save nothing."""
-_INTEGER_LIMIT = 2**53
 _REFERENCE = "$content"
 
 
@@ -45,12 +47,16 @@ def with_item(
     long = {text: place for text, place in shown.items() if len(text) >= REFERRED_MIN_CHARS}
     short = _referring(item, long) if long and not _holds_reference(item) else item
     ordered = again is None or json.dumps(again(_sorted(item))) == json.dumps(item)
-    kept: dict[str, Any] = {"item": short} if ordered and _survives(short) else {"json": _text(short)}
+    kept: dict[str, Any] = {"item": short} if ordered and comes_back(short) else {"json": json_text(short)}
     if short != item:
         kept["refers"] = True
     noted = dict(facts or {})
     made = {**turn, "metadata": {framework: {**kept, **noted}}}
-    if json_bytes(made["metadata"]) > METADATA_MAX_BYTES:
+    if size_of(made["metadata"]) > METADATA_MAX_BYTES:
+        smaller = {name: value for name, value in kept.items() if name == "refers"}
+        smaller["packed"] = packed(json_text(short).encode())
+        made["metadata"] = {framework: {**smaller, **noted}}
+    if size_of(made["metadata"]) > METADATA_MAX_BYTES:
         made["metadata"] = {framework: noted}
         made["content"] = [*_blocks(turn["content"]), {"type": f"{framework}.item", **kept}]
     return fitting(made)
@@ -58,7 +64,7 @@ def with_item(
 
 def fitting(turn: dict[str, Any]) -> dict[str, Any]:
     """The turn itself. Raises `TurnTooLarge`, saying what to do, when the API would refuse it for its size."""
-    if (size := json_bytes(turn)) > TURN_MAX_BYTES:
+    if (size := size_of(turn)) > TURN_MAX_BYTES:
         raise TurnTooLarge(
             f"this takes {size} bytes as a turn, of at most {TURN_MAX_BYTES}: keep large content (files, images, "
             "long tool results) elsewhere and put a reference to it into the conversation"
@@ -73,6 +79,8 @@ def item_of(framework: str, turn: Mapping[str, Any]) -> Any:
     kept = parts[0] if parts else facts_of(framework, turn)
     if "json" in kept:
         item = json.loads(kept["json"])
+    elif "packed" in kept:
+        item = json.loads(unpacked(kept["packed"]))
     elif "item" in kept:
         item = kept["item"]
     else:
@@ -86,19 +94,8 @@ def facts_of(framework: str, turn: Mapping[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def json_bytes(value: Any) -> int:
-    """How many bytes the value has as JSON; the API counts the same, to a few bytes."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
-
-
 def _sorted(value: Any) -> Any:
     return json.loads(json.dumps(value, sort_keys=True))
-
-
-def _text(value: Any) -> str:
-    """JSON text that itself holds nothing that the API refuses."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if _survives(text) else json.dumps(value, separators=(",", ":"))
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:
@@ -135,16 +132,3 @@ def _holds_reference(value: Any) -> bool:
     if isinstance(value, dict):
         return _REFERENCE in value or any(map(_holds_reference, value.values()))
     return isinstance(value, list) and any(map(_holds_reference, value))
-
-
-def _survives(value: Any) -> bool:
-    """Whether the API's canonical JSON gives the value back as it is."""
-    if isinstance(value, str):
-        return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
-    if isinstance(value, dict):
-        return all(_survives(key) and _survives(inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return all(map(_survives, value))
-    if isinstance(value, float):
-        return not value.is_integer() and value - value == 0
-    return not isinstance(value, int) or abs(value) < _INTEGER_LIMIT

@@ -1,25 +1,15 @@
-"""A framework's names as Turnlog's ids: any text in, an id out, and back. Pure.
+"""A framework's names as Turnlog's ids where the names must come back: what `as_id` would cut is refused. Pure.
 
-What an id may not hold, and `+` itself, is written as `+` and two hex digits for each byte of its UTF-8. The parts of a
-name of several parts are joined by `:`, which is therefore written so inside of a part.
+The parts of a name of several parts are joined by `:`, which is therefore written as `+3A` inside of a part.
 """
 
-import re
-
-ID_MAX_CHARS = 200
-_NOT_IN_ID = re.compile(rb"[^A-Za-z0-9._:@#\-]")
-_NOT_IN_PART = re.compile(rb"[^A-Za-z0-9._@\-]")
-_ESCAPE = re.compile(rb"\+([0-9A-F]{2})")
+from turnlog_client.ids import ID_MAX_CHARS, escaped, name_of
 
 
 def id_of(name: str, what: str) -> str:
-    """The id for a name. Raises ValueError, naming it as `what`, when it is empty or longer than an id can be."""
-    return _checked(_escaped(name, _NOT_IN_ID), what)
-
-
-def name_of(id_: str) -> str:
-    """The name that `id_of` made the id for. Of an id made otherwise, whatever can be read of it."""
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), id_.encode()).decode(errors="replace")
+    """The id for a name, which `ids.name_of` gives back. Raises ValueError, naming it as `what`, when it is empty or
+    longer than an id can be."""
+    return _checked(escaped(name), what)
 
 
 def id_of_parts(*parts: str, what: str, kind: str = "") -> str:
@@ -27,19 +17,14 @@ def id_of_parts(*parts: str, what: str, kind: str = "") -> str:
     another id than that of the parts alone."""
     if not all(parts):
         raise ValueError(f"{what} must not be empty")
-    return _checked(":".join(_escaped(part, _NOT_IN_PART) for part in parts) + kind, what)
+    return _checked(":".join(escaped(part, ":") for part in parts) + kind, what)
 
 
 def parts_of(id_: str) -> list[str]:
-    """The parts that `id_of_parts` joined, without a kind."""
-    return [name_of(part) for part in id_.split(":")]
-
-
-def _escaped(text: str, forbidden: "re.Pattern[bytes]") -> str:
-    data = text.encode()
-    if data in (b".", b".."):
-        return "+2E" * len(data)
-    return forbidden.sub(lambda match: b"+%02X" % match[0][0], data).decode()
+    """The parts that `id_of_parts` joined without a kind; none of an id that it did not make."""
+    found = [name_of(part) for part in id_.split(":")]
+    parts = [part for part in found if part is not None]
+    return parts if len(parts) == len(found) else []
 
 
 def _checked(id_: str, what: str) -> str:

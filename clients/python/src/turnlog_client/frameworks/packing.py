@@ -51,6 +51,12 @@ def comes_back(value: Any, depth: int = 0) -> bool:
     return False
 
 
+def json_text(value: Any) -> str:
+    """The value as JSON text that Turnlog takes as it is; readable where it can be."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if is_storable_text(text) else json.dumps(value, separators=(",", ":"))
+
+
 def packed(data: bytes) -> str:
     """The bytes, compressed, as base64 text."""
     return base64.b64encode(zlib.compress(data)).decode()

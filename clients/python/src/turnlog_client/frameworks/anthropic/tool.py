@@ -19,10 +19,10 @@ from anthropic.types.beta import (
 from turnlog_client import AsyncClient, Client, turn
 from turnlog_client.frameworks.anthropic.files import FRAMEWORK, applied, files_of
 from turnlog_client.frameworks.anthropic.views import viewed
-from turnlog_client.frameworks.history import History, changed, history, retracted
+from turnlog_client.frameworks.history import History, all_retracted, changed, history
 from turnlog_client.frameworks.items import TurnTooLarge, with_item
 from turnlog_client.frameworks.shown import Shown
-from turnlog_client.frameworks.steps import Steps, arun, run
+from turnlog_client.steps import Steps, arun, run
 
 CLEARED = "All memory cleared"
 
@@ -156,9 +156,7 @@ def _changing(session_id: str, command: Mapping[str, Any], members: Members) -> 
 
 
 def _clearing(session_id: str) -> Steps[str]:
-    found = yield from history(session_id)
-    if found.turns:
-        yield from retracted(session_id, found.turns[0]["version"], found.version, "memory cleared")
+    yield from all_retracted(session_id, "memory cleared")
     return CLEARED
 
 

@@ -29,7 +29,7 @@ from turnlog_client.frameworks.google_adk.turns import (
 )
 from turnlog_client.frameworks.history import History, changed, newest
 from turnlog_client.frameworks.names import parts_of
-from turnlog_client.frameworks.steps import Ask, Steps, arun
+from turnlog_client.steps import Steps, arun
 
 ANSWERS_MAX = 10
 SEARCHED_SESSIONS = 200
@@ -132,14 +132,13 @@ def _memory(event: Event) -> MemoryEntry:
 
 def _newest_events(session_id: str, turns_max: int) -> Steps[tuple[list[Event], int]]:
     """The events of the newest turns of a session, oldest first, and how many turns were read."""
-    limit = min(PAGE_TURNS, turns_max)
-    turns = list((yield from newest(session_id, limit)).turns)
-    more = len(turns) == limit
+    turns: list[dict[str, Any]] = []
+    more = True
     while more and len(turns) < turns_max:
         limit = min(PAGE_TURNS, turns_max - len(turns))
-        page = yield Ask.of("turns", session_id, limit=limit, before_version=turns[0]["version"])
-        turns = [*page["turns"], *turns]
-        more = len(page["turns"]) == limit
+        page = yield from newest(session_id, limit, turns[0]["version"] if turns else None)
+        turns = [*page.turns, *turns]
+        more = len(page.turns) == limit
     return events_in(turns), max(len(turns), 1)
 
 

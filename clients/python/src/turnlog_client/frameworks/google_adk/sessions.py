@@ -32,7 +32,7 @@ from turnlog_client.frameworks.google_adk.turns import (
 )
 from turnlog_client.frameworks.history import History, appended, changed, history, is_other_version, retracted
 from turnlog_client.frameworks.names import parts_of
-from turnlog_client.frameworks.steps import Steps, arun
+from turnlog_client.steps import Steps, arun
 
 T = TypeVar("T")
 READS_AT_ONCE = 8
@@ -236,4 +236,4 @@ def _deleting(place: Place) -> Steps[None]:
 
     version = yield from changed(place.id, ended)
     if version:
-        yield from retracted(place.id, 1, version, "session deleted")
+        yield from retracted(place.id, [(1, version)], "session deleted")

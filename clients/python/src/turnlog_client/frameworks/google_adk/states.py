@@ -5,7 +5,7 @@ from typing import Any
 
 from turnlog_client.frameworks.google_adk.turns import Place, app_state_id, state_turn, stored_state, user_state_id
 from turnlog_client.frameworks.history import History, changed, newest
-from turnlog_client.frameworks.steps import Steps
+from turnlog_client.steps import Steps
 
 STATE_TURNS = 5
 """Turns looked at for the newest state."""

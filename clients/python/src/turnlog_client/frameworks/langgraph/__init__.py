@@ -3,10 +3,12 @@
 graph = builder.compile(checkpointer=TurnlogSaver(client), store=TurnlogStore(client))
 """
 
+from turnlog_client.frameworks.extras import missing
+
 try:
-    import langgraph.checkpoint.base as _base  # noqa: F401
+    import langgraph.checkpoint.base  # noqa: F401
 except ImportError as error:
-    raise ImportError("LangGraph is not installed: pip install 'turnlog[langgraph]'") from error
+    raise missing("langgraph", error) from error
 
 from turnlog_client.frameworks.langgraph.saver import TurnlogSaver
 from turnlog_client.frameworks.langgraph.store import TurnlogStore

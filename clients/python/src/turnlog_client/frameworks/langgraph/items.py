@@ -6,7 +6,8 @@ from typing import Any
 
 from langgraph.store.base import ListNamespacesOp, MatchCondition
 
-from turnlog_client.frameworks.langgraph.records import Record, Span
+from turnlog_client.frameworks.history import Span
+from turnlog_client.frameworks.langgraph.records import Record
 
 ITEM, TOUCH = "langgraph.item", "langgraph.touch"
 """The types of the two records: a value (or that there is none any more), and a later end of one's life."""

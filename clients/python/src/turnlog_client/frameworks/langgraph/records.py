@@ -8,15 +8,16 @@ The role is `tool`: of all roles the one without authority, should anybody put s
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from turnlog_client import calls
 from turnlog_client.errors import TurnlogError
-from turnlog_client.frameworks.packing import packed, pieces, requests, size_of, unpacked
-from turnlog_client.steps import Pages, Steps, ask, pages
+from turnlog_client.frameworks.history import History, Span, appended_groups, pages
+from turnlog_client.frameworks.packing import packed, pieces, size_of, unpacked
+from turnlog_client.steps import Steps, ask
 from turnlog_client.turns import turn
 
 PIECES = "langgraph.piece"
@@ -25,9 +26,8 @@ INLINE_CHARS = 4_096
 """A packed body up to this long stands in the head itself: it is read whenever heads are."""
 PIECE_CHARS = 200_000
 REQUEST_PIECES = 32
-Span = tuple[int, int]
-"""Versions from..to, both inclusive."""
 V = TypeVar("V")
+F = TypeVar("F", bound="Fold")
 
 
 class Gone(TurnlogError):
@@ -55,8 +55,7 @@ def stored(session_id: str, writer: str, records: Sequence[tuple[Mapping[str, An
     groups: list[list[dict[str, Any]]] = []
     for head, body in records:
         groups.append((yield from _group(session_id, writer, head, body)))
-    for turns in requests(groups):
-        yield from ask(calls.store_many(session_id, turns, None))
+    yield from appended_groups(session_id, groups)
 
 
 def _group(session_id: str, writer: str, head: Mapping[str, Any], body: bytes | None) -> Steps[list[dict[str, Any]]]:
@@ -100,27 +99,22 @@ def body_of(session_id: str, record: Record) -> Steps[bytes]:
     return unpacked("".join(texts))
 
 
-def heads(session_id: str, writer: str, after_version: int) -> Steps[tuple[Pages, list[Record]]]:
+def heads(session_id: str, writer: str, after_version: int) -> Steps[tuple[History, list[Record]]]:
     """The records whose heads stand after a version, in order."""
     found = yield from pages(session_id, after_version, agent_id=writer)
     return found, [Record(each["version"], each["content"][0], each["recorded_at"]) for each in found.turns]
 
 
-def retracted(session_id: str, spans: Iterable[Span], reason: str) -> Steps[None]:
-    """Hide these versions, the newest last, in as few retractions as there are runs of them."""
-    for start, end in joined(spans):
-        yield from ask(calls.retract(session_id, start, end, reason))
+class Fold(Protocol):
+    """What records were folded to: up to which version of the session, and at which of its revisions."""
 
+    @property
+    def version(self) -> int:
+        """The session's version."""
 
-def joined(spans: Iterable[Span]) -> list[Span]:
-    """The spans in order, neighbours and overlaps made one."""
-    made: list[Span] = []
-    for start, end in sorted(spans):
-        if made and start <= made[-1][1] + 1:
-            made[-1] = (made[-1][0], max(end, made[-1][1]))
-        else:
-            made.append((start, end))
-    return made
+    @property
+    def revision(self) -> int:
+        """The session's revision."""
 
 
 class Cache(Generic[V]):
@@ -148,9 +142,19 @@ class Cache(Generic[V]):
                 self._bytes -= self._kept.popitem(last=False)[1][1]
 
 
-def heads_bytes(records: Sequence[Record]) -> int:
-    """Bytes of the heads, for a `Cache`."""
-    return sum(size_of(record.head) for record in records)
+def current(
+    cache: Cache[F], session_id: str, writer: str, nothing: F, grown: Callable[[F, Sequence[Record], int, int], F]
+) -> Steps[F]:
+    """What a session's records fold to now: `grown` of what is kept (first: `nothing`), new records, version and
+    revision. Only what came since the last look is read, unless something was retracted."""
+    known, size = cache.get(session_id) or (nothing, 0)
+    found, records = yield from heads(session_id, writer, known.version)
+    if known.version and (found.revision, found.version >= known.version) != (known.revision, True):
+        known, size = nothing, 0
+        found, records = yield from heads(session_id, writer, 0)
+    fold = grown(known, records, found.version, found.revision)
+    cache.put(session_id, fold, size + sum(size_of(record.head) for record in records))
+    return fold
 
 
 def _head_turn(writer: str, head: Mapping[str, Any]) -> dict[str, Any]:

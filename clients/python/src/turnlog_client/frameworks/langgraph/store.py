@@ -25,6 +25,7 @@ from langgraph.store.base import (
 from turnlog_client import calls
 from turnlog_client.aio import AsyncClient
 from turnlog_client.client import Client
+from turnlog_client.frameworks.history import retracted
 from turnlog_client.frameworks.langgraph.items import (
     ITEM,
     TOUCH,
@@ -36,7 +37,7 @@ from turnlog_client.frameworks.langgraph.items import (
     listed,
     matches,
 )
-from turnlog_client.frameworks.langgraph.records import Cache, Gone, body_of, heads, heads_bytes, retracted, stored
+from turnlog_client.frameworks.langgraph.records import Cache, Gone, body_of, current, stored
 from turnlog_client.frameworks.packing import comes_back, size_of
 from turnlog_client.ids import as_id, name_of
 from turnlog_client.steps import Steps, arun, ask, run, settled
@@ -98,16 +99,7 @@ class TurnlogStore(BaseStore):
         return results
 
     def _shelf(self, namespace: Namespace) -> Steps[Shelf]:
-        """The namespace as it is now. Only what came since the last look is read, unless something was retracted."""
-        session_id = _session_of(namespace)
-        known, size = self._shelves.get(session_id) or (Shelf(), 0)
-        found, records = yield from heads(session_id, ITEM, known.version)
-        if known.version and (found.revision, found.version >= known.version) != (known.revision, True):
-            known, size = Shelf(), 0
-            found, records = yield from heads(session_id, ITEM, 0)
-        shelf = grown(known, records, found.version, found.revision)
-        self._shelves.put(session_id, shelf, size + heads_bytes(records))
-        return shelf
+        return current(self._shelves, _session_of(namespace), ITEM, Shelf(), grown)
 
     def _get(self, op: GetOp) -> Steps[Item | None]:
         kept = (yield from self._shelf(op.namespace)).keys.get(op.key)

@@ -16,13 +16,13 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from turnlog_client import calls
+from turnlog_client.frameworks.history import session_ids
 from turnlog_client.frameworks.langgraph.records import (
     Cache,
     Gone,
     Record,
     body_of,
-    heads,
-    heads_bytes,
+    current,
     stored,
 )
 from turnlog_client.frameworks.langgraph.threads import (
@@ -58,16 +58,7 @@ class ThreadSteps:
     _threads: Cache[Thread]
 
     def _thread(self, thread_id: str) -> Steps[Thread]:
-        """The thread as it is now. Only what came since the last look is read, unless something was retracted."""
-        session_id = as_id(thread_id, PREFIX)
-        known, size = self._threads.get(session_id) or (Thread(), 0)
-        found, records = yield from heads(session_id, CHECKPOINT, known.version)
-        if known.version and (found.revision, found.version >= known.version) != (known.revision, True):
-            known, size = Thread(), 0
-            found, records = yield from heads(session_id, CHECKPOINT, 0)
-        thread = grown(known, records, found.version, found.revision)
-        self._threads.put(session_id, thread, size + heads_bytes(records))
-        return thread
+        return current(self._threads, as_id(thread_id, PREFIX), CHECKPOINT, Thread(), grown)
 
     def tuple_of(self, config: "RunnableConfig") -> Steps[CheckpointTuple | None]:
         """The checkpoint that `config` names, or its namespace's latest; None when there is none."""
@@ -142,14 +133,9 @@ class ThreadSteps:
     def _thread_ids(self) -> Steps[Sequence[str]]:
         """Every thread of the tenant that ever had a checkpoint, the one begun last first."""
         found: list[str] = []
-        cursor: str | None = None
-        while True:
-            page = yield from ask(calls.sessions(cursor, agent_id=CHECKPOINT))
-            for session in page["sessions"]:
-                found += yield from _names_of(session["session_id"])
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return found
+        for session_id in (yield from session_ids(CHECKPOINT)):
+            found += yield from _names_of(session_id)
+        return found
 
     def checkpoint_stored(
         self, config: "RunnableConfig", checkpoint: Checkpoint, metadata: CheckpointMetadata

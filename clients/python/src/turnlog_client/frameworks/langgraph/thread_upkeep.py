@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from turnlog_client import calls
-from turnlog_client.errors import NotFound
-from turnlog_client.frameworks.langgraph.records import Record, Span, body_of, retracted, stored
+from turnlog_client.frameworks.history import Span, all_retracted, retracted
+from turnlog_client.frameworks.langgraph.records import Record, body_of, stored
 from turnlog_client.frameworks.langgraph.thread_steps import PREFIX, ThreadSteps
 from turnlog_client.frameworks.langgraph.threads import CHECKPOINT, Place, Thread, parent_of, place_of
 from turnlog_client.ids import as_id
-from turnlog_client.steps import Steps, ask
+from turnlog_client.steps import Steps
 
 
 class ThreadUpkeep(ThreadSteps):
@@ -16,12 +15,7 @@ class ThreadUpkeep(ThreadSteps):
 
     def thread_hidden(self, thread_id: str) -> Steps[None]:
         """Hide every version there is of a thread."""
-        session_id = as_id(thread_id, PREFIX)
-        try:
-            page = yield from ask(calls.read_session(session_id, "turns", limit=1, fresh=True))
-        except NotFound:
-            return
-        yield from retracted(session_id, [(1, page["version"])], "delete_thread")
+        return all_retracted(as_id(thread_id, PREFIX), "delete_thread")
 
     def runs_hidden(self, run_ids: Collection[str]) -> Steps[None]:
         """Hide the checkpoints that these runs made, and their writes, in every thread."""

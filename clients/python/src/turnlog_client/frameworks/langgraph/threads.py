@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from langgraph.checkpoint.base import writes_sort_key
 
-from turnlog_client.frameworks.langgraph.records import Record, Span
+from turnlog_client.frameworks.history import Span
+from turnlog_client.frameworks.langgraph.records import Record
 
 CHECKPOINT, WRITES = "langgraph.checkpoint", "langgraph.writes"
 """The types of the two records."""

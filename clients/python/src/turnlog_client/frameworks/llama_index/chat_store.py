@@ -1,6 +1,5 @@
 """LlamaIndex's `BaseChatStore` on Turnlog: one session a key, one turn a message."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -9,10 +8,11 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.storage.chat_store.base import BaseChatStore
 
 from turnlog_client import AsyncClient, Client
-from turnlog_client.frameworks.history import appended, history, newest, retracted
+from turnlog_client.frameworks.history import Span, appended, history, newest, retracted, session_ids
 from turnlog_client.frameworks.llama_index.messages import Kept, kept, turns_of
-from turnlog_client.frameworks.names import id_of, name_of
-from turnlog_client.frameworks.steps import Ask, Steps, arun, run
+from turnlog_client.frameworks.names import id_of
+from turnlog_client.ids import name_of
+from turnlog_client.steps import Steps, arun, run
 
 T = TypeVar("T")
 LOOKED_AT_TURNS = 5
@@ -101,9 +101,7 @@ class TurnlogChatStore(BaseChatStore):
         return await self._take(self._listing())
 
     async def _take(self, steps: Steps[T]) -> T:
-        if self._async_client is not None:
-            return await arun(self._async_client, steps)
-        return await asyncio.to_thread(run, self._client, steps)
+        return await arun(self._async_client or self._client, steps)
 
     def _adding(self, key: str, message: ChatMessage) -> Steps[None]:
         yield from appended(id_of(key, "key"), turns_of([message], self.agent_id))
@@ -124,16 +122,16 @@ def replaced(session_id: str, turns: Sequence[dict[str, Any]]) -> Steps[None]:
     before = yield from newest(session_id, 1)
     placed = yield from appended(session_id, turns)
     if before.turns:
-        yield Ask.of("retract", session_id, 1, placed[0].version - 1, "messages replaced")
+        yield from retracted(session_id, [(1, placed[0].version - 1)], "messages replaced")
 
 
 def keys_of(agent_id: str) -> Steps[list[str]]:
     """The keys whose sessions hold a message, the newest first."""
-    rows = yield Ask.of("sessions", agent_id=agent_id)
     keys: list[str] = []
-    for row in rows:
-        if kept((yield from newest(row["session_id"], LOOKED_AT_TURNS))):
-            keys.append(name_of(row["session_id"]))
+    for session_id in (yield from session_ids(agent_id)):
+        key = name_of(session_id)
+        if key is not None and kept((yield from newest(session_id, LOOKED_AT_TURNS))):
+            keys.append(key)
     return keys
 
 
@@ -147,7 +145,7 @@ def all_deleted(key: str) -> Steps[list[ChatMessage] | None]:
     found = yield from history(session_id)
     if not found.turns:
         return None
-    yield from retracted(session_id, found.turns[0]["version"], found.turns[-1]["version"], "messages deleted")
+    yield from retracted(session_id, [(found.turns[0]["version"], found.turns[-1]["version"])], "messages deleted")
     return [held.message for held in kept(found)]
 
 
@@ -157,10 +155,10 @@ def _deleting(key: str, idx: int) -> Steps[ChatMessage | None]:
     if not -len(messages) <= idx < len(messages):
         return None
     gone = messages[idx]
-    yield from retracted(session_id, first_gone(messages, gone), gone.version, "message deleted")
+    yield from retracted(session_id, [span_of(messages, gone)], "message deleted")
     return gone.message
 
 
-def first_gone(messages: Sequence[Kept], gone: Kept) -> int:
-    """Where a retraction of a message begins: with the first message goes all that it replaced."""
-    return 1 if gone == messages[0] else gone.version
+def span_of(messages: Sequence[Kept], gone: Kept) -> Span:
+    """What a retraction of a message hides: with the first message goes all that it replaced."""
+    return (1 if gone == messages[0] else gone.version), gone.version

@@ -1,6 +1,5 @@
 """LlamaIndex's `AsyncDBChatStore` on Turnlog: the store behind its `Memory`, whose messages are active or archived."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -10,10 +9,10 @@ from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, Messag
 
 from turnlog_client import AsyncClient, Client
 from turnlog_client.frameworks.history import History, appended, changed, history, retracted
-from turnlog_client.frameworks.llama_index.chat_store import all_deleted, first_gone, keys_of, replaced
+from turnlog_client.frameworks.llama_index.chat_store import all_deleted, keys_of, replaced, span_of
 from turnlog_client.frameworks.llama_index.messages import Kept, archiving, kept, turns_of
 from turnlog_client.frameworks.names import id_of
-from turnlog_client.frameworks.steps import Steps, arun, run
+from turnlog_client.steps import Steps, arun
 
 T = TypeVar("T")
 ACTIVE, ARCHIVED = MessageStatus.ACTIVE, MessageStatus.ARCHIVED
@@ -117,9 +116,7 @@ class TurnlogMemoryStore(AsyncDBChatStore):
         return [held for held in kept(found) if _has(held, status)]
 
     async def _take(self, steps: Steps[T]) -> T:
-        if self._async_client is not None:
-            return await arun(self._async_client, steps)
-        return await asyncio.to_thread(run, self._client, steps)
+        return await arun(self._async_client or self._client, steps)
 
 
 def _has(held: Kept, status: MessageStatus | None) -> bool:
@@ -127,14 +124,4 @@ def _has(held: Kept, status: MessageStatus | None) -> bool:
 
 
 def _retracting(session_id: str, every: Sequence[Kept], gone: Sequence[Kept]) -> Steps[None]:
-    """Retract messages, neighbours together."""
-    going = {held.version for held in gone}
-    span: tuple[int, int] | None = None
-    for held in every:
-        if held.version in going:
-            span = (span[0] if span else first_gone(every, held), held.version)
-        elif span:
-            yield from retracted(session_id, *span, "messages deleted")
-            span = None
-    if span:
-        yield from retracted(session_id, *span, "messages deleted")
+    return retracted(session_id, [span_of(every, held) for held in gone], "messages deleted")

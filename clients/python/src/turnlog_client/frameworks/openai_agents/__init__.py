@@ -4,10 +4,12 @@ session = TurnlogSession("trip", client)
 await Runner.run(agent, "My flight is on Friday.", session=session)
 """
 
+from turnlog_client.frameworks.extras import missing
+
 try:
-    import agents as _agents  # noqa: F401
+    import agents  # noqa: F401
 except ImportError as error:
-    raise ImportError("the OpenAI Agents SDK is not installed: pip install 'turnlog[openai-agents]'") from error
+    raise missing("openai-agents", error) from error
 
 from turnlog_client.frameworks.openai_agents.session import TurnlogSession
 

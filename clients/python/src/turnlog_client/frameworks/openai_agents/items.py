@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from turnlog_client.frameworks.packing import comes_back, is_storable_text, packed, pieces, size_of, unpacked
+from turnlog_client.frameworks.items import facts_of
+from turnlog_client.frameworks.packing import comes_back, is_storable_text, json_text, packed, pieces, size_of, unpacked
+from turnlog_client.frameworks.shown import BLANK, clean
 from turnlog_client.turns import turn
 
 Item = dict[str, Any]
@@ -25,7 +27,6 @@ METADATA_BYTES = 15_000
 SHOWN_BYTES = 160_000
 """Room in the 256 KiB of a turn, when every character is escaped."""
 PARTS_MAX = 1_000
-BLANK = [{"type": "text", "text": ""}]
 _ROLES = ("user", "assistant", "system", "tool")
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 _TEXTS = ("content", "output")
@@ -54,7 +55,7 @@ def turns_of(item: Mapping[str, Any], **members: Any) -> list[dict[str, Any]]:
     kept: dict[str, Any] = plain if rest is None else rest
     if comes_back(kept) and size_of(kept) <= METADATA_BYTES:
         return [turn(**shown, metadata={KEY: {"item": kept, **holes}}, **members)]
-    text = json.dumps(kept, separators=(",", ":"))
+    text = json_text(kept)
     if size_of(text) <= METADATA_BYTES:
         return [turn(**shown, metadata={KEY: {"json": text, **holes}}, **members)]
     cut = pieces(packed(text.encode()), METADATA_BYTES)
@@ -67,7 +68,7 @@ def entries_of(turns: Sequence[Mapping[str, Any]]) -> list[Entry]:
     found: list[Entry] = []
     before: list[tuple[int, str]] = []
     for each in turns:
-        version, kept = each["version"], _kept(each)
+        version, kept = each["version"], facts_of(KEY, each)
         if "piece" in kept:
             before.append((version, kept["piece"]))
             continue
@@ -78,11 +79,6 @@ def entries_of(turns: Sequence[Mapping[str, Any]]) -> list[Entry]:
         items = [_filled(kept, "".join(piece for _, piece in mine), each)] if kept else _said_by(each)
         found.append(Entry(items, version - count, version))
     return found
-
-
-def _kept(each: Mapping[str, Any]) -> dict[str, Any]:
-    kept = (each.get("metadata") or {}).get(KEY)
-    return kept if isinstance(kept, dict) else {}
 
 
 def _filled(kept: Mapping[str, Any], packed_text: str, each: Mapping[str, Any]) -> Item:
@@ -170,9 +166,8 @@ def _is_text(value: object) -> bool:
 
 def _glance(item: Item) -> str:
     """A line for an item whose texts cannot be shown as they are: its kind, and the beginning of what it says."""
-    said = " ".join(_texts_in(item)).encode("utf-8", "replace").decode().replace("\0", " ").strip()
-    head = f"[{item.get('type') or item.get('role') or 'item'}]".encode("utf-8", "replace").decode().replace("\0", " ")
-    return f"{head} {said[:1_000]}".strip()
+    said = " ".join(_texts_in(item)).strip()
+    return clean(f"[{item.get('type') or item.get('role') or 'item'}] {said[:1_000]}".strip())
 
 
 def _texts_in(item: Item) -> Iterator[str]:

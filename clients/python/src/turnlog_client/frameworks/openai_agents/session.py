@@ -10,11 +10,11 @@ from agents.memory import SessionSettings
 from turnlog_client import calls
 from turnlog_client.aio import AsyncClient
 from turnlog_client.client import Client
-from turnlog_client.errors import Conflict, NotFound
+from turnlog_client.errors import Conflict
+from turnlog_client.frameworks.history import PAGE_TURNS, all_retracted, appended_groups, history, newest
 from turnlog_client.frameworks.openai_agents.items import Entry, Item, entries_of, turns_of
-from turnlog_client.frameworks.packing import requests
 from turnlog_client.ids import as_id
-from turnlog_client.steps import PAGE_TURNS, Steps, arun, ask, pages, settled
+from turnlog_client.steps import Steps, arun, ask, settled
 
 if TYPE_CHECKING:
     from agents.items import TResponseInputItem
@@ -72,7 +72,7 @@ class TurnlogSession:
         """
         groups = [turns_of(cast("Item", item), **self._members) for item in items]
         if groups:
-            await settled(arun(self._client, self._store(groups)))
+            await settled(arun(self._client, appended_groups(self.turnlog_id, groups)))
 
     async def pop_item(self) -> "TResponseInputItem | None":
         """Hide the latest item and return it; None when there is none. No two pops return the same item."""
@@ -80,7 +80,7 @@ class TurnlogSession:
 
     async def clear_session(self) -> None:
         """Hide every item there is now."""
-        await settled(arun(self._client, self._clear()))
+        await settled(arun(self._client, all_retracted(self.turnlog_id, "clear")))
 
     async def close(self) -> None:
         """Close the session's own client, if it has one."""
@@ -96,27 +96,19 @@ class TurnlogSession:
         await self.close()
 
     def _all(self) -> Steps[list[Entry]]:
-        return entries_of((yield from pages(self.turnlog_id)).turns)
+        return entries_of((yield from history(self.turnlog_id)).turns)
 
     def _newest(self, count: int, before_version: int | None = None) -> Steps[list[Entry]]:
         """Entries that hold the newest `count` items, or all."""
         turns: list[dict[str, Any]] = []
         limit = min(count + SPARE_TURNS, PAGE_TURNS)
         while before_version != 1:
-            call = calls.read_session(self.turnlog_id, "turns", limit=limit, before_version=before_version, fresh=True)
-            try:
-                page = yield from ask(call)
-            except NotFound:
-                break
-            turns = page["turns"] + turns
-            if not page["turns"] or sum(len(entry.items) for entry in entries_of(turns)) >= count:
+            page = yield from newest(self.turnlog_id, limit, before_version)
+            turns = [*page.turns, *turns]
+            if not page.turns or sum(len(entry.items) for entry in entries_of(turns)) >= count:
                 break
             before_version = turns[0]["version"]
         return entries_of(turns)
-
-    def _store(self, groups: list[list[dict[str, Any]]]) -> Steps[None]:
-        for turns in requests(groups):
-            yield from ask(calls.store_many(self.turnlog_id, turns, None))
 
     def _pop(self) -> Steps[Item | None]:
         """Under one key a session has one retraction, so of two that pop the same turn one is refused and goes on to
@@ -132,10 +124,3 @@ class TurnlogSession:
             else:
                 return last.items[-1]
         return None
-
-    def _clear(self) -> Steps[None]:
-        try:
-            head = yield from ask(calls.read_session(self.turnlog_id, "turns", limit=1, fresh=True))
-        except NotFound:
-            return
-        yield from ask(calls.retract(self.turnlog_id, 1, head["version"], "clear"))

@@ -11,20 +11,11 @@ from pydantic_ai.conversation_store import (
     ConversationStore,
 )
 
-from turnlog_client import ApiError, AsyncClient
-from turnlog_client.frameworks.history import (
-    CHANGES_MAX,
-    appended,
-    contended,
-    history,
-    is_other_version,
-    newest,
-    pause_before,
-    retracted,
-)
+from turnlog_client import AsyncClient
+from turnlog_client.frameworks.history import appended, attempted, history, newest, retracted
 from turnlog_client.frameworks.names import id_of
 from turnlog_client.frameworks.pydantic_ai.turns import Held, ending, held, tips, turns_of
-from turnlog_client.frameworks.steps import Steps, arun
+from turnlog_client.steps import Steps, arun
 
 RECENT_TURNS = 20
 """Turns looked at for the record first: each save ends with it."""
@@ -125,7 +116,7 @@ class TurnlogConversationStore(ConversationStore):
         new: Sequence[ConversationEntry],
         expected_revision: str | None,
     ) -> Steps[None]:
-        for attempt in range(CHANGES_MAX):
+        def attempt() -> Steps[None]:
             stored = yield from _recent(session_id)
             if _revision(stored) != expected_revision:
                 raise ConversationConflict(record.conversation_id)
@@ -134,31 +125,20 @@ class TurnlogConversationStore(ConversationStore):
             if base is not None and (stored.record is None or stored.record.head_id != base):
                 copied = yield from _missing(session_id, record, base)
             turns = turns_of(record, copied, new, self._agent_id)
-            try:
-                yield from appended(session_id, turns, stored.version)
-            except ApiError as error:
-                if not is_other_version(error):
-                    raise
-                yield pause_before(attempt)
-            else:
-                return
-        raise contended(session_id)
+            yield from appended(session_id, turns, stored.version)
+
+        return attempted(session_id, attempt)
 
     def _deleting(self, session_id: str, conversation_id: str, expected_revision: str) -> Steps[None]:
-        for attempt in range(CHANGES_MAX):
+        def attempt() -> Steps[int]:
             stored = yield from _recent(session_id)
             if stored.record is None or stored.record.revision != expected_revision:
                 raise ConversationConflict(conversation_id)
-            try:
-                placed = yield from appended(session_id, [ending(self._agent_id)], stored.version)
-            except ApiError as error:
-                if not is_other_version(error):
-                    raise
-                yield pause_before(attempt)
-            else:
-                yield from retracted(session_id, 1, placed[-1].version, "conversation deleted")
-                return
-        raise contended(session_id)
+            placed = yield from appended(session_id, [ending(self._agent_id)], stored.version)
+            return placed[-1].version
+
+        version = yield from attempted(session_id, attempt)
+        yield from retracted(session_id, [(1, version)], "conversation deleted")
 
 
 def _missing(session_id: str, record: ConversationRecord, base: str) -> Steps[Sequence[ConversationEntry]]:
