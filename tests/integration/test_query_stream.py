@@ -22,6 +22,7 @@ from turnlog_follow import Follower
 from turnlog_query import Hubs, Limits, LiveHub, QueryDeps, background, create_app
 from turnlog_query.stream import SessionStream
 from turnlog_runtime.lifecycle import serving
+from turnlog_runtime.problems import Problem
 
 STEP_S = 10.0
 
@@ -206,6 +207,22 @@ async def test_one_stream_too_many_is_503(store: Store, log_name: str) -> None:
         refused = await api.client.get(f"/v1/sessions/{s}/events")
         assert problem_in(refused, 503) == ("too_many_streams", None)
         assert refused.headers["retry-after"] == "1"
+
+
+async def test_one_tenant_cannot_take_all_streams(store: Store, log_name: str) -> None:
+    s = fresh()
+    await append(store, log_name, [said(s)])
+    hub = LiveHub(store, Follower(store, None, log_name, QUICK), log_name)
+    deps = QueryDeps(store, None, Hubs(lambda _: hub), log_name, Limits(streams_max=3))
+    deps.hubs.of(log_name)
+    with hub.subscribe("default", s), hub.subscribe("default", s):
+        with pytest.raises(Problem) as full:
+            await SessionStream(deps, "default", s, 0).open()
+        assert full.value.code == "too_many_streams"
+        with pytest.raises(Problem) as absent:  # let in, and so told that it has no such session
+            await SessionStream(deps, "another", s, 0).open()
+        assert absent.value.code == "session_not_found"
+    await SessionStream(deps, "default", s, 0).open()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ class LiveHub:
         """How many subscriptions there are."""
         return sum(map(len, self._subscriptions.values()))
 
+    def streams_of(self, tenant: str) -> int:
+        """How many of them are a tenant's."""
+        return sum(len(found) for (owner, _), found in self._subscriptions.items() if owner == tenant)
+
     @property
     def stopped(self) -> bool:
         """Whether the process is stopping: no new streams."""

@@ -37,7 +37,7 @@ class Limits:
     lead_in_turns: int = 50
     """Turns before the summary's end that are searched for the call of a later result."""
     streams_max: int = 1_000
-    """Live streams at a time; beyond, 503."""
+    """Live streams at a time, of which one tenant gets two thirds at most; beyond, 503."""
     stream_waiting_events: int = 1_000
     """Events that may wait for one client before it is cut."""
     stream_heartbeat_s: float = 15.0

@@ -36,6 +36,13 @@ class Hubs:
         """How many streams there are."""
         return sum(hub.streams for hub in self._hubs.values())
 
+    def room_for(self, tenant: str, streams_max: int) -> bool:
+        """Whether a tenant may have one more stream: at most twice what is then still free, so that one alone gets two
+        thirds of all, and there is room for those who come later."""
+        free = streams_max - self.streams
+        held = sum(hub.streams_of(tenant) for hub in self._hubs.values())
+        return not self.stopped and held + 1 <= 2 * free
+
     def of(self, log: str) -> LiveHub:
         """The hub of a log."""
         hub = self._hubs.get(log)

@@ -42,9 +42,8 @@ class SessionStream:
     async def open(self) -> None:
         """Raises 404 `session_not_found`, 409 `version_not_reached`, or 503 when the process has streams
         enough."""
-        hubs = self._deps.hubs
-        if hubs.stopped or hubs.streams >= self._deps.limits.streams_max:
-            message = "no more live streams here; try again"
+        if not self._deps.hubs.room_for(self._tenant, self._deps.limits.streams_max):
+            message = "no more live streams here; close some, or try again"
             raise Problem(503, "too_many_streams", message, retry_after_s=RETRY_AFTER_S)
         self._log = await self._deps.log_of(self._tenant)
         version = await self._deps.store.session_version(self._tenant, self._session_id)
