@@ -63,6 +63,7 @@ async def restarted_in_turn(world: World, rng: random.Random) -> AsyncIterator[N
 
 
 async def _restart(world: World, replica: Replica) -> None:
+    await replica.start()  # one that a fault before has ended is let up first: only what serves can leave in order
     try:
         world.exits.append((replica.name, await replica.terminate()))
     finally:
