@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of a turn, from the call to the read models."""
