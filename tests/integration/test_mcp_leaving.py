@@ -31,6 +31,17 @@ async def test_requests_wait_until_mcp_is_there_and_those_of_the_api_do_not() ->
         assert (await http.post("/mcp/")).content == b"mcp"
 
 
+async def test_a_request_that_waited_too_long_for_mcp_is_told_to_come_again() -> None:
+    async def api(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, b"api")
+
+    both = WithMcp(api, wait_s=0.05)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(both), base_url="http://t") as http:
+        answer = await http.post("/mcp")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["error"]["code"] == "starting"
+
+
 async def test_a_request_under_way_still_reaches_the_api_when_nothing_listens_any_more(
     servers: Any, log_name: str, session_id: str
 ) -> None:

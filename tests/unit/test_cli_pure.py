@@ -193,13 +193,24 @@ def written(folder: Path, pid: int) -> addresses.Addresses:
 
 def test_addresses_are_private_and_count_only_while_their_process_lives(tmp_path: Path) -> None:
     made = written(tmp_path, os.getpid())
-    assert addresses.running_in(tmp_path) == made
+    assert addresses.running_in(tmp_path) == replace(made, started=addresses.started_at(os.getpid()))
     addresses.path_in(tmp_path).write_text(
         addresses.path_in(tmp_path).read_text().replace(str(os.getpid()), str(2**22 + 1))
     )
     assert addresses.running_in(tmp_path) is None
     addresses.path_in(tmp_path).write_text("{half")
     assert addresses.running_in(tmp_path) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the kernel does not tell when a process started")
+def test_a_later_process_with_the_same_number_is_not_the_one_that_wrote_the_addresses(tmp_path: Path) -> None:
+    written(tmp_path, os.getpid())
+    path = addresses.path_in(tmp_path)
+    kept = json.loads(path.read_text())
+    assert kept["started"] > 0
+    path.write_text(json.dumps(kept | {"started": kept["started"] - 1}))
+    assert addresses.running_in(tmp_path) is None
+    assert addresses.left_in(tmp_path) is not None
 
 
 def test_addresses_come_from_settings_first_and_an_owner_only_with_its_own_database(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for part in ("libs", "services") for path in (ROOT / part).glob("*/src/**/*.py"))
+SERVED = ("libs/*/src/**/*.py", "services/*/src/**/*.py", "cli/src/turnlog_cli/compose.py")
+SOURCES = sorted(path for served in SERVED for path in ROOT.glob(served))
 ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<statuses>[^|]+) \| (?P<means>[^|]+) \| (?P<fix>[^|]+) \|$")
 LINE = "line"  # of a load's answer, which is 200
 

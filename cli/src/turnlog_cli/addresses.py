@@ -1,12 +1,13 @@
 """Where a running Turnlog is: `up` writes it into its data folder, the other commands read it there.
 
 The file holds NATS' password and an API key for commands on this machine, so it is private (0600), and it is removed
-when `up` ends. After a SIGKILL it stays: readers check that its process lives.
+when `up` ends. After a SIGKILL it stays: readers check that its process lives, and that it is not a later one which
+was given the same number.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -20,7 +21,7 @@ URL_VARIABLE, KEY_VARIABLE = "TURNLOG_URL", "TURNLOG_API_KEY"
 @dataclass(frozen=True)
 class Addresses:
     """Addresses of the servers and of the API; `pid` is the process that `up` runs in, `api_key` what commands on this
-    machine show to its API ("": it asks for none)."""
+    machine show to its API ("": it asks for none), `started` when that process started (see `started_at`)."""
 
     pid: int
     url: str
@@ -29,6 +30,7 @@ class Addresses:
     nats_url: str
     redis_url: str
     api_key: str = field(default="", repr=False)
+    started: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def write(data_dir: Path, addresses: Addresses) -> Path:
     side.unlink(missing_ok=True)
     fd = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(asdict(addresses), file)
+        json.dump(asdict(replace(addresses, started=started_at(addresses.pid))), file)
     side.replace(path)
     return path
 
@@ -66,8 +68,18 @@ def running_in(data_dir: Path) -> Addresses | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        return found  # the process lives, and belongs to another user
-    return found
+        pass  # the process lives, and belongs to another user
+    return found if found.started == started_at(found.pid) else None
+
+
+def started_at(pid: int) -> int:
+    """When a process started, in the kernel's ticks since boot (field 22 of /proc/<pid>/stat, see proc(5)); 0 where the
+    kernel does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(")") + 2 :].split()[19])
 
 
 def left_in(data_dir: Path) -> Addresses | None:

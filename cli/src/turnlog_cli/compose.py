@@ -6,14 +6,17 @@ from typing import Any
 
 import orjson
 
-from turnlog_runtime.asgi import App, Edge, Message, Receive, Scope, Send, respond
+from turnlog_runtime.asgi import App, Edge, Message, Receive, Scope, Send, respond, respond_problem
 from turnlog_runtime.principal import Gate, open_gate
+from turnlog_runtime.problems import Problem
 from turnlog_runtime.routes import Paths
 
 WRITES = ("POST", "DELETE")
 OPENAPI = "/openapi.json"
 MCP = ("/mcp", "/mcp/")
 SESSIONS = "/v1/sessions/"
+MCP_WAIT_S = 10.0
+NOT_YET = Problem(503, "starting", "MCP is still starting; nothing was done", retry_after_s=1)
 
 
 def is_write(method: str, path: str) -> bool:
@@ -67,10 +70,11 @@ class OneApi:
 
 
 class WithMcp:
-    """The API, and MCP on the same port, which may come a little later: requests to it wait until it is there."""
+    """The API, and MCP on the same port, which may come a little later: requests to it wait until it is there, and are
+    told to come again when that takes long."""
 
-    def __init__(self, api: App) -> None:
-        self._api = api
+    def __init__(self, api: App, wait_s: float = MCP_WAIT_S) -> None:
+        self._api, self._wait_s = api, wait_s
         self._mcp: App = _nowhere
         self._there = asyncio.Event()
 
@@ -82,7 +86,11 @@ class WithMcp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["path"] in MCP:
-            await self._there.wait()
+            try:
+                await asyncio.wait_for(self._there.wait(), self._wait_s)
+            except TimeoutError:
+                await respond_problem(send, NOT_YET)
+                return
             await self._mcp(scope, receive, send)
         else:
             await self._api(scope, receive, send)
