@@ -168,6 +168,8 @@ def child_environment(ours: Mapping[str, str], addresses: Addresses, host: str, 
 
 def _order(name: str, environment: Mapping[str, str], plan: Plan, logs: Path | None) -> Order:
     own = dict(environment)
+    if given := own.get("OTEL_SERVICE_NAME"):  # one name for three processes would hide who did what
+        own["OTEL_SERVICE_NAME"] = f"{given}-{name}"
     if plan.settings.metrics_port and name == "compressor":  # one port each
         own["TURNLOG_METRICS_PORT"] = str(plan.settings.metrics_port + 1)
     return Order(name, MODULES[name], own, logs / f"{name}.log" if logs is not None else None)

@@ -10,6 +10,7 @@ import random
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,9 +68,12 @@ class Compressor:
         clock: Callable[[], float] = time.monotonic,
         announce: Callable[[], Awaitable[None]] | None = None,
         append: Append | None = None,
+        watched: Callable[[Order], AbstractContextManager[Order]] = nullcontext,
     ) -> None:
         """`announce` is called after each job that appended something: it tells the relay that the log moved. Events
-        are appended by `append`; by default the store's own, without a fence."""
+        are appended by `append`; by default the store's own, without a fence. `watched` is entered around the work on
+        an order, and may give it with a trace."""
+        self._watched = watched
         self._append = append
         self._announce = announce
         self._store = store
@@ -182,7 +186,8 @@ class Compressor:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            await self._work_on(order)
+            with self._watched(order) as watched:
+                await self._work_on(watched)
             self._room.set()
 
     async def _work_on(self, order: Order) -> None:

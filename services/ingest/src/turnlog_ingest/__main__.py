@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from turnlog_access.door import door
 from turnlog_bus import Bus
@@ -13,6 +14,10 @@ from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
+from turnlog_tracing import tracing
+
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
 
 
 def main() -> None:
@@ -25,9 +30,10 @@ def main() -> None:
         sys.exit(f"turnlog-ingest: {error}")
     configure_logging("ingest", settings.log_level)
 
-    async def serve(stop: asyncio.Event) -> None:
-        store = await Store.open(database_url, store_settings(settings))
-        bus = Bus(nats_url, bus_settings(settings))
+    async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
+        observer, carrier = (traces.store, traces.bus()) if traces is not None else (None, None)
+        store = await Store.open(database_url, store_settings(settings), observer=observer)
+        bus = Bus(nats_url, bus_settings(settings), carrier)
         try:
             async with (
                 door(settings) as credentials,
@@ -35,14 +41,15 @@ def main() -> None:
                 ingest(store, bus, settings, stop, in_order(credentials, limits)) as app,
             ):
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
-                health = Health(app, checks, stop)
+                health = Health(traces.http(app) if traces is not None else app, checks, stop)
                 async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
                     await stop.wait()
         finally:
             await bus.close()
             await store.close()
 
-    run(serve)
+    with tracing("ingest") as traces:
+        run(lambda stop: serve(stop, traces))
 
 
 if __name__ == "__main__":

@@ -3,20 +3,27 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings, each_log
 from turnlog_follow import Follower
 from turnlog_projector.projector import Projector, ProjectorOptions
+from turnlog_projector.traced import TracedFollower, TracedWriter
 from turnlog_projector.upkeep import UpkeepOptions
 from turnlog_runtime.health import Check, Health, nothing
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.settings import ProjectorSettings, load, required_url
+from turnlog_tracing import tracing
 from turnlog_views import ViewWriter, WriterSettings
 
+if TYPE_CHECKING:
+    from turnlog_tracing.bus import BusSpans
+    from turnlog_tracing.traces import Traces
 
-async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
+
+async def main(stop: asyncio.Event, settings: ProjectorSettings, traces: "Traces | None" = None) -> None:
     """Project every log (or those in the settings) until `stop` is set."""
     store = await Store.open(
         required_url(settings.database_url, "DATABASE_URL"),
@@ -27,7 +34,8 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
         ),
     )
     # Without an address of NATS, PostgreSQL is polled.
-    bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url else None
+    carrier = traces.bus() if traces is not None else None
+    bus = Bus(settings.nats_url.get_secret_value(), carrier=carrier) if settings.nats_url else None
     health = Health(nothing, {"postgres": Check(lambda: store.head(settings.log))}, stop)
     try:
         async with AsyncExitStack() as stack:
@@ -36,7 +44,10 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
                     serving(health, settings.host, settings.metrics_port, settings.shutdown_s)
                 )
             await each_log(
-                store, settings.logs_to_lead, lambda log: projector(store, bus, settings, log).run(stop), stop
+                store,
+                settings.logs_to_lead,
+                lambda log: projector(store, bus, settings, log, traces, carrier).run(stop),
+                stop,
             )
     finally:
         if bus is not None:
@@ -44,13 +55,17 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
         await store.close()
 
 
-def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: str) -> Projector:
-    """A projector of one log, with connections to Redis of its own."""
-    writer = ViewWriter(
-        required_url(settings.redis_url, "REDIS_URL"),
-        log,
-        WriterSettings(window_turns=settings.recent_turns, idle_ttl_s=settings.view_idle_s),
-    )
+def projector(
+    store: Store,
+    bus: Bus | None,
+    settings: ProjectorSettings,
+    log: str,
+    traces: "Traces | None" = None,
+    carrier: "BusSpans | None" = None,
+) -> Projector:
+    """A projector of one log, with connections to Redis of its own. `carrier` is that of the bus."""
+    url = required_url(settings.redis_url, "REDIS_URL")
+    views = WriterSettings(window_turns=settings.recent_turns, idle_ttl_s=settings.view_idle_s)
     upkeep = UpkeepOptions()
     rebuild = replace(
         upkeep.rebuild,
@@ -61,10 +76,15 @@ def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: s
         portion_events=settings.apply_batch_events,
         upkeep=replace(upkeep, rebuild_auto=settings.rebuild_auto, rebuild=rebuild),
     )
-    return Projector(store, lambda: Follower(store, bus, log), writer, options)
+    if traces is None:
+        return Projector(store, lambda: Follower(store, bus, log), ViewWriter(url, log, views), options)
+    spans = traces.processing(log, "projector", carrier)
+    writer = TracedWriter(url, log, views, spans)
+    return Projector(store, lambda: TracedFollower(Follower(store, bus, log), spans), writer, options)
 
 
 if __name__ == "__main__":
     loaded = load(ProjectorSettings)
     configure_logging("projector", loaded.log_level)
-    run(lambda stop: main(stop, loaded))
+    with tracing("projector") as traces:
+        run(lambda stop: main(stop, loaded, traces))

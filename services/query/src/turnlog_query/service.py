@@ -4,6 +4,7 @@ the watch."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from turnlog_bus import Bus
 from turnlog_events.tokens import load
@@ -15,16 +16,25 @@ from turnlog_query.deps import QueryDeps
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
 from turnlog_query.logs import Hubs
+from turnlog_query.traced import TracedViews
 from turnlog_runtime.asgi import App
 from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import QuerySettings
 from turnlog_runtime.tenants import unchecked_gate
 from turnlog_views import LogIdentity, PumpSettings, ReaderSettings, ViewReader
 
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
+
 
 @asynccontextmanager
 async def query(
-    store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event, gate: Gate | None = None
+    store: Store,
+    bus: Bus | None,
+    settings: QuerySettings,
+    stop: asyncio.Event,
+    gate: Gate | None = None,
+    traces: "Traces | None" = None,
 ) -> AsyncIterator[App]:
     """The read API with its background tasks running.
 
@@ -40,7 +50,8 @@ async def query(
     def hub_of(log: str) -> LiveHub:
         return LiveHub(store, Follower(store, bus, log), log, limits.stream_waiting_events)
 
-    deps = QueryDeps(store, views, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
+    seen = TracedViews(views, traces) if views is not None and traces is not None else views
+    deps = QueryDeps(store, seen, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
