@@ -16,5 +16,5 @@ class Observer(Protocol):
     def appending(
         self, log: str, requests: Sequence[AppendRequest]
     ) -> AbstractContextManager[Callable[[Sequence[Appended] | BaseException], None]]:
-        """Entered around an append's transaction; what it gives is called with the results, or with the error. It is not
-        called when `admit` refused."""
+        """Entered around an append's transaction; what it gives is called with the results, or with the error. It is
+        not called when `admit` raised something of its own: then PostgreSQL was not asked."""

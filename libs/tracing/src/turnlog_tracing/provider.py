@@ -39,7 +39,7 @@ def provided(service: str) -> Iterator[Traces | None]:
         yield None
         return
     provider.add_span_processor(sending)
-    _log.info("traces_on", service=str(provider.resource.attributes.get("service.name")))
+    _log.info("traces_on", name=str(provider.resource.attributes.get("service.name")))
     traces = Traces(provider.get_tracer(SCOPE, version("turnlog-tracing")))
     yield traces
     sending.close()  # not after an error: whoever is told to end at once waits for nothing

@@ -1,7 +1,8 @@
 """Sending spans to a collector: in a thread of its own, within bounds, and without a word about what is in them.
 
 Spans that have ended wait in memory, `OTEL_BSP_MAX_QUEUE_SIZE` of them at most; what does not fit, or what the
-collector does not take in time, is counted and dropped. No request ever waits for a collector, be it slow, broken or away.
+collector does not take in time, is counted and dropped. No request ever waits for a collector, be it slow, broken or
+away.
 """
 
 import logging

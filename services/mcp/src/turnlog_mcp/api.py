@@ -31,8 +31,8 @@ class Api(Protocol):
     """The API for callers of MCP."""
 
     def for_caller(self, request: Asked, operation: str = "") -> AbstractAsyncContextManager[AsyncClient]:
-        """A client that speaks as the caller, for an operation on the memory ("": for anything else). What is done within
-        raises `turnlog_client`'s errors, `Unavailable` also when it takes too long."""
+        """A client that speaks as the caller, for an operation on the memory ("": for anything else). What is done
+        within raises `turnlog_client`'s errors, `Unavailable` also when it takes too long."""
 
 
 class ClientApi:

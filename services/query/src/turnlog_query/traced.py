@@ -49,9 +49,7 @@ class TracedViews:
 
 
 def _told(span: Any, view: V) -> V:
-    """The view; the span says whether Redis had one, and of which version."""
+    """The view; the span says whether Redis had one."""
     if span is not None:
         span.set_attribute("turnlog.hit", view is not None)
-        if view is not None:
-            span.set_attribute("turnlog.version", view.version)
     return view
