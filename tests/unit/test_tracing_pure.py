@@ -15,10 +15,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 from turnlog_access.route_scopes import OPEN, ROUTES
 from turnlog_events.event import Event
+from turnlog_tracing import tracing
 from turnlog_tracing.bus import KEPT_MAX, BusSpans
 from turnlog_tracing.context import is_sampled, parsed, written
 from turnlog_tracing.groups import FRESH_S, grouped
 from turnlog_tracing.http import caller_of
+from turnlog_tracing.provider import resource_of
 from turnlog_tracing.routes import TEMPLATES, route_of, session_of
 from turnlog_tracing.sending import is_this_machine
 from turnlog_tracing.switch import NotUsable, wanted
@@ -27,6 +29,37 @@ from turnlog_tracing.traces import Traces
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 NOW_S = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT must be the address"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "only http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "zip9"}, "refuses a variable"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "refuses a variable"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "many"}, "refuses a variable"),
+    ],
+)
+def test_wrong_variables_leave_traces_off_with_one_line(
+    more: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} | more).items():
+        monkeypatch.setenv(name, value)
+    with structlog.testing.capture_logs() as lines, tracing("ingest") as traces:
+        assert traces is None
+    (line,) = lines
+    assert line["event"] == "traces_off"
+    assert reason in line["reason"]
+
+
+def test_a_process_is_named_by_its_service_unless_the_variables_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resource_of("query").attributes["service.name"] == "turnlog-query"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=memory,deployment.environment.name=prod")
+    assert resource_of("query").attributes["service.name"] == "memory"
+    assert resource_of("query").attributes["deployment.environment.name"] == "prod"
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+    assert resource_of("query").attributes["service.name"] == "mine"
 
 
 def event(position: int, trace: str | None, age_s: float = 1.0) -> Event:

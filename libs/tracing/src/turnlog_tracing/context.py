@@ -7,6 +7,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 STATE_MAX_CHARS = 512
+ROOT = Context()
+"""Nothing is above what begins here."""
 
 
 def is_sampled(traceparent: str) -> bool:
@@ -31,7 +33,7 @@ def written(span: SpanContext) -> str:
 
 def below(span: SpanContext | None) -> Context:
     """A context in which new spans are children of this one, or roots. What is current elsewhere plays no part."""
-    return Context() if span is None else set_span_in_context(NonRecordingSpan(span), Context())
+    return ROOT if span is None else set_span_in_context(NonRecordingSpan(span), ROOT)
 
 
 def below_text(traceparent: str) -> Context:

@@ -11,7 +11,7 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from turnlog_runtime.asgi import App, Message, Receive, Scope, Send
-from turnlog_tracing.context import below, parsed, written
+from turnlog_tracing.context import ROOT, below, parsed, written
 from turnlog_tracing.routes import route_of, session_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
@@ -27,21 +27,29 @@ class TracedHttp:
 
     def __init__(self, app: App, tracer: Tracer, *, hand_on_unsampled: bool = False) -> None:
         self._app, self._tracer, self._hand_on = app, tracer, hand_on_unsampled
+        sampler = getattr(tracer, "sampler", None)
+        self._asks_parent = sampler is not None and sampler.get_description().startswith("ParentBased")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        span = self._begun(scope)
+        parent = caller_of(scope["headers"])
+        if parent is not None and self._asks_parent and not parent.trace_flags.sampled:
+            await self._app(scope, receive, send)
+            return
+        # What is known of the request is only worth telling of one that is recorded; most are not.
+        span = self._tracer.start_span("HTTP", below(parent), SpanKind.SERVER)
         if not span.is_recording():
             if self._hand_on:
                 scope["headers"] = _handing_on(scope["headers"], span.get_span_context())
             await self._app(scope, receive, send)
             return
+        _describe(span, scope)
         context = span.get_span_context()
         scope["headers"] = _handing_on(scope["headers"], context)
-        token = attach(set_span_in_context(span, below(None)))
+        token = attach(set_span_in_context(span, ROOT))
         try:
             with structlog.contextvars.bound_contextvars(
                 trace_id=f"{context.trace_id:032x}", span_id=f"{context.span_id:016x}"
@@ -55,30 +63,29 @@ class TracedHttp:
             detach(token)
             span.end()
 
-    def _begun(self, scope: Scope) -> Span:
-        path: str = scope["path"]
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        route = route_of(path)
-        attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
-        if route is not None:
-            attributes["http.route"] = route
-            if (session := session_of(path)) is not None:
-                attributes["gen_ai.conversation.id"] = session
-        name = "HTTP" if method == "_OTHER" else method
-        context = below(caller_of(scope["headers"]))
-        return self._tracer.start_span(f"{name} {route}" if route else name, context, SpanKind.SERVER, attributes)
+
+def _describe(span: Span, scope: Scope) -> None:
+    """Name a span after its request."""
+    path: str = scope["path"]
+    method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+    attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
+    name = "HTTP" if method == "_OTHER" else method
+    if (route := route_of(path)) is not None:
+        name = f"{name} {route}"
+        attributes["http.route"] = route
+        if (session := session_of(path)) is not None:
+            attributes["gen_ai.conversation.id"] = session
+    span.update_name(name)
+    span.set_attributes(attributes)
 
 
 def caller_of(headers: Iterable[tuple[bytes, bytes]]) -> SpanContext | None:
     """The span of whoever made the request; None when it names none, or more than one."""
-    parents: list[str] = []
-    states: list[str] = []
-    for name, value in headers:
-        if name == _PARENT:
-            parents.append(value.decode("latin-1").strip(" \t"))
-        elif name == _STATE:
-            states.append(value.decode("latin-1"))
-    return parsed(parents[0], ",".join(states)) if len(parents) == 1 else None
+    parents = [value for name, value in headers if name == _PARENT]
+    if len(parents) != 1:
+        return None
+    state = b",".join(value for name, value in headers if name == _STATE)
+    return parsed(parents[0].decode("latin-1").strip(" \t"), state.decode("latin-1"))
 
 
 def _handing_on(headers: Iterable[tuple[bytes, bytes]], span: SpanContext) -> list[tuple[bytes, bytes]]:

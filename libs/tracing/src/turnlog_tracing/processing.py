@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from turnlog_events.event import Event
 from turnlog_tracing.bus import BusSpans, about
-from turnlog_tracing.context import below, below_text
+from turnlog_tracing.context import ROOT, below_text
 from turnlog_tracing.groups import Group, grouped, stored_trace
 
 REDIS: dict[str, AttributeValue] = {"db.system.name": "redis", "db.operation.name": "FCALL"}
@@ -98,7 +98,7 @@ class Processing:
         spans = [
             self._tracer.start_span(
                 f"FCALL {name}",
-                set_span_in_context(span, below(None)),
+                set_span_in_context(span, ROOT),
                 SpanKind.CLIENT,
                 {**attributes, "turnlog.position": group.first},
                 (),

@@ -30,12 +30,18 @@ class Request(Protocol):
 class StoreSpans:
     """See the module. `child` makes a span below the current one."""
 
-    def __init__(self, tracer: Tracer, child: Callable[[str, dict[str, Any]], AbstractContextManager[Any]]) -> None:
+    def __init__(
+        self, tracer: Tracer, child: Callable[[str, dict[str, AttributeValue]], AbstractContextManager[Any]]
+    ) -> None:
         self._tracer, self._child = tracer, child
+        self._statements: dict[str, dict[str, AttributeValue]] = {}
 
     def reading(self, name: str) -> AbstractContextManager[Any]:
         """Around the reading of a named statement."""
-        return self._child(name, {**POSTGRESQL, "db.operation.name": "SELECT", "db.query.summary": name})
+        known = self._statements.get(name)
+        if known is None:
+            known = self._statements[name] = {**POSTGRESQL, "db.operation.name": "SELECT", "db.query.summary": name}
+        return self._child(name, known)
 
     def appending(
         self, log: str, requests: Sequence[Request]

@@ -19,12 +19,13 @@ from opentelemetry.util.types import AttributeValue
 
 from turnlog_runtime.asgi import App
 from turnlog_tracing.bus import BusSpans
-from turnlog_tracing.context import below_text, is_sampled, parsed, written
+from turnlog_tracing.context import ROOT, below_text, is_sampled, parsed, written
 from turnlog_tracing.http import TracedHttp
 from turnlog_tracing.processing import Processing
 from turnlog_tracing.store import StoreSpans
 
 Attributes = Mapping[str, AttributeValue]
+_NOTHING: AbstractContextManager[None] = nullcontext()
 LINKS_MAX = 8
 """A summary names at most so many of the spans that led to it."""
 
@@ -53,7 +54,7 @@ class Traces:
     ) -> AbstractContextManager[Span | None]:
         """A span below the current one; None when nothing is traced here now."""
         if not get_current_span().get_span_context().trace_flags.sampled:
-            return nullcontext()
+            return _NOTHING
         return self._open(name, None, kind, attributes, ())
 
     def following(
@@ -62,8 +63,8 @@ class Traces:
         """A span below the one that `traceparent` names, or with None one that starts a trace of its own, linked to the
         newest `LINKS_MAX` of `links`. None when `traceparent` is of a trace that is not recorded."""
         if traceparent is not None and not is_sampled(traceparent):
-            return nullcontext()
-        context = Context() if traceparent is None else below_text(traceparent)
+            return _NOTHING
+        context = ROOT if traceparent is None else below_text(traceparent)
         named = [Link(span) for text in links[-LINKS_MAX:] if (span := parsed(text)) is not None]
         return self._open(name, context, SpanKind.INTERNAL, attributes, named)
 

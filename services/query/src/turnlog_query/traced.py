@@ -9,6 +9,13 @@ from turnlog_views import HeadView, SessionView, TurnsView
 if TYPE_CHECKING:
     from turnlog_tracing.traces import Traces
 
+_LOOKS = {
+    verb: (
+        f"FCALL_RO {verb}",
+        {"db.system.name": "redis", "db.operation.name": "FCALL_RO", "db.stored_procedure.name": verb},
+    )
+    for verb in ("turns", "session", "head")
+}
 V = TypeVar("V", TurnsView | None, SessionView | None, HeadView | None)
 
 
@@ -42,10 +49,7 @@ class TracedViews:
         self._inner.forget(log)
 
     def _looking(self, verb: str) -> AbstractContextManager[Any]:
-        return self._traces.child(
-            f"FCALL_RO {verb}",
-            {"db.system.name": "redis", "db.operation.name": "FCALL_RO", "db.stored_procedure.name": verb},
-        )
+        return self._traces.child(*_LOOKS[verb])
 
 
 def _told(span: Any, view: V) -> V:
