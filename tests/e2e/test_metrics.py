@@ -27,6 +27,7 @@ from system import System, until
 SECRET = "Wombat-7319"
 HOSTILE = f'{SECRET} "}}\n{{"event":"forged","level":"error"}} %s {{0}} \x1b[31m <script> \u202e \U0001f600'
 TURNS = "/v1/sessions/{session_id}/turns"
+LINT = ["memory_summary_tokens_total metric name should not include type 'summary'"]  # as it is about summaries
 COMPRESSIONS = 4  # in an hour
 PRICES = (2.0, 10.0)  # dollars for a million tokens
 
@@ -91,6 +92,10 @@ class Caller:
         turns = [{"role": "user", "content": f"{HOSTILE} {key}", "turn_id": key} for key in ids]
         body = turns[0] if len(turns) == 1 else {"turns": turns}
         return self("POST", f"/v1/sessions/{session}/turns", TURNS, status, json=body, **more)
+
+    def is_done(self, task: str) -> bool:
+        """Whether a compression has ended well."""
+        return bool(self("GET", f"/v1/tasks/{task}", "/v1/tasks/{task_id}", 200).json()["state"] == "done")
 
     def turns(self, session: str, status: int = 200, **query: Any) -> httpx.Response:
         """Read turns."""
@@ -223,16 +228,14 @@ def test_reads_are_counted_by_who_answered_and_why(system: System, call: Caller)
 def test_summaries_are_counted_with_what_they_cost_and_how_the_model_failed(
     system: System, call: Caller, model: ModelServer
 ) -> None:
-    route, task_route = "/v1/sessions/{session_id}/compress", "/v1/tasks/{task_id}"
+    route = "/v1/sessions/{session_id}/compress"
     before = scrape(system.url)
     model.answers = [500, f"[1] A user said {SECRET}.", "no summary at all", 500]
     for number in range(COMPRESSIONS):
         session = f"short-{number}"
         call.store(session, *(f"{session}.{turn}" for turn in range(6)))
         task = call("POST", f"/v1/sessions/{session}/compress", route, 202).json()["task_id"]
-
-        asked = partial(call, "GET", f"/v1/tasks/{task}", task_route, 200)
-        until(lambda: asked().json()["state"] == "done", "the compression ends")
+        until(partial(call.is_done, task), "the compression ends")
     call("POST", "/v1/sessions/short-0/compress", route, 429)
     assert len(model.calls) == COMPRESSIONS
 
@@ -249,7 +252,9 @@ def test_summaries_are_counted_with_what_they_cost_and_how_the_model_failed(
     assert found.value("llm_tokens_total", direction="out") == 2 * TOKENS_OUT
     dollars = 2 * (TOKENS_IN * PRICES[0] + TOKENS_OUT * PRICES[1]) / 1e6
     assert found.value("llm_cost_dollars_total", provider="openai") == pytest.approx(dollars)
-    assert found.value("llm_breaker_state", provider="openai") == 2
+    until(
+        lambda: scrape(system.url).value("llm_breaker_state", provider="openai") == 2, "the breaker's state is told", 5
+    )
     assert found.value("memory_compressions_total", reason="requested", outcome="done") == COMPRESSIONS
     made = "memory_compression_duration_seconds_count"
     assert found.value(made, outcome="fallback", model="extractive") == COMPRESSIONS - 1
@@ -324,7 +329,8 @@ def test_prometheus_own_tool_finds_nothing_wrong(system: System) -> None:
     checked = subprocess.run(
         [str(promtool), "check", "metrics"], input=scrape(system.url).text, capture_output=True, text=True, check=False
     )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    assert checked.stderr.splitlines() == LINT, checked.stderr
+    assert not checked.stdout
 
 
 def test_what_a_killed_process_said_of_its_present_goes_and_what_it_counted_stays(system: System) -> None:
@@ -345,12 +351,16 @@ def test_what_a_killed_process_said_of_its_present_goes_and_what_it_counted_stay
     assert gone.all("turnlog_leader", role="projector")
 
     def counted(found: Scrape) -> dict[str, float]:
-        names = [s.name for s in found.samples if s.name.startswith(("llm_", "memory_summar", "memory_compression"))]
+        names = [s.name for s in found.samples if s.name.startswith(("llm_", "memory_summar"))]
         return {name: found.value(name) for name in names if not name.startswith("llm_breaker")}
 
     assert counted(gone) == counted(before)
     until(lambda: scrape(system.url).value("turnlog_leader", role="compressor") == 1, "another one leads")
-    assert counted(scrape(system.url)) == counted(before)
+    back = scrape(system.url)
+    assert counted(back) == counted(before)
+    followed = {"consumer": "compressor", "source": "postgres"}
+    taken = [found.value("turnlog_follower_events_total", **followed) for found in (before, back)]
+    assert taken[1] >= taken[0] > 0
     files = sorted(path.name for path in (system.folder / "metrics").iterdir())
     assert not [name for name in files if any(character.isdigit() for character in name)], "one file a name, not a pid"
 
