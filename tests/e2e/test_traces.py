@@ -13,12 +13,13 @@ import nats
 import pytest
 
 from collector import Collector, Seen, collector, drawn
-from model_server import ModelServer, model_server
+from model_server import TOKENS_IN, TOKENS_OUT, ModelServer, model_server
 from system import System, until
 from turnlog_bus import StreamName
 from turnlog_eventstore import Store
 
 SECRET = "The-launch-code-is-8472"
+SUMMARY = "[1] The traveller flies to Lisbon."
 CLIENT_SPAN = "00f067aa0ba902b7"
 ALLOWED = {
     *("db.operation.batch.size", "db.operation.name", "db.query.summary", "db.stored_procedure.name", "db.system.name"),
@@ -66,6 +67,7 @@ class Traced:
 def traced() -> Iterator[Traced]:
     folder = Path(tempfile.mkdtemp(prefix="turnlog-traces-"))
     with collector() as seen, model_server() as model:
+        model.answers = [SUMMARY]
         system = System(
             folder / "data",
             TURNLOG_AUTH="required",
@@ -224,8 +226,8 @@ def test_a_compression_asked_for_is_one_trace_with_the_models_call(traced: Trace
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "small-1",
         "gen_ai.response.model": "served-1",
-        "gen_ai.usage.input_tokens": 321,
-        "gen_ai.usage.output_tokens": 12,
+        "gen_ai.usage.input_tokens": TOKENS_IN,
+        "gen_ai.usage.output_tokens": TOKENS_OUT,
         "gen_ai.conversation.id": session,
     }
     assert known.items() <= chat.attributes.items()
@@ -257,12 +259,12 @@ def test_a_summary_nobody_asked_for_has_a_trace_of_its_own_with_links(traced: Tr
 def test_a_model_that_refuses_is_an_error_of_its_span_only(traced: Traced) -> None:
     session, trace = f"refused-{fresh()[:8]}", fresh()
     traced.post(session)
-    traced.model.status = 401
+    traced.model.answers = [401]
     try:
         traced.call("POST", f"/v1/sessions/{session}/compress", trace)
         spans = traced.collector.wait(trace, has("compress", "chat small-1", "FCALL apply"))
     finally:
-        traced.model.status = 200
+        traced.model.answers = [SUMMARY]
     chat = one(spans, "chat small-1")
     assert chat.failed
     assert chat.attributes["error.type"] == "unauthorized"

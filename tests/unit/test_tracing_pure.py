@@ -13,15 +13,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
-from turnlog_access.route_scopes import OPEN, ROUTES
 from turnlog_events.event import Event
+from turnlog_runtime.log_context import add_trace
 from turnlog_tracing import tracing
 from turnlog_tracing.bus import KEPT_MAX, BusSpans
 from turnlog_tracing.context import is_sampled, parsed, written
 from turnlog_tracing.groups import FRESH_S, grouped
 from turnlog_tracing.http import caller_of
 from turnlog_tracing.provider import resource_of
-from turnlog_tracing.routes import TEMPLATES, route_of, session_of
 from turnlog_tracing.sending import is_this_machine
 from turnlog_tracing.switch import NotUsable, wanted
 from turnlog_tracing.traces import Traces
@@ -161,24 +160,6 @@ def test_a_request_that_names_two_parents_names_none() -> None:
     assert caller_of([]) is None
 
 
-def test_every_route_has_its_template_and_nothing_else_has_one() -> None:
-    known = {pattern for _, pattern in ROUTES} | OPEN
-    paths = {pattern.replace("{}", "some-id") for pattern in known}
-    assert all(route_of(path) is not None for path in paths)
-    assert {route_of(path) for path in paths} == set(TEMPLATES)
-    for path in ("/", "/v1", "/v1/sessions/", "/v1/sessions/a/b", "/v1/sessions/a/turns/", "/v1/secret", "/v2/turns"):
-        assert route_of(path) in (None, "/v1/sessions/{session_id}"), path
-    assert route_of("/v1/secret") is None
-
-
-def test_a_session_is_named_only_by_an_id_that_may_be_one() -> None:
-    assert session_of("/v1/sessions/trip/turns") == "trip"
-    assert session_of("/v1/sessions/a%23b") == "a#b"
-    assert session_of("/v1/sessions/~agent.x/turns") == "~agent.x"
-    assert session_of("/v1/sessions/a%20secret/turns") is None
-    assert session_of("/v1/tasks/x") is None
-
-
 def test_events_of_one_request_are_one_group() -> None:
     other = PARENT.replace("00f067", "11f067")
     events = [event(1, PARENT), event(2, None), event(3, PARENT), event(4, other), event(5, PARENT[:-2] + "00")]
@@ -255,11 +236,13 @@ def test_an_append_that_was_never_sent_has_no_span_and_one_that_failed_has(spans
     assert span.status.description is None
 
 
-async def answered(traces: Traces, headers: list[tuple[bytes, bytes]], app: Any, **more: bool) -> None:
+async def answered(
+    traces: Traces, headers: list[tuple[bytes, bytes]], app: Any, path: str = "/v1/sessions/s/turns", **more: bool
+) -> None:
     async def send(message: Any) -> None:
         pass
 
-    scope = {"type": "http", "method": "POST", "path": "/v1/sessions/s/turns", "headers": headers, "scheme": "http"}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "scheme": "http"}
     await traces.http(app, **more)(scope, send, send)  # type: ignore[arg-type]
 
 
@@ -268,7 +251,7 @@ async def test_log_lines_of_a_traced_request_name_its_trace(spans: Spans) -> Non
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0)
-        seen.append(structlog.contextvars.get_contextvars())
+        seen.append(dict(add_trace(None, "", {})))
         await send({"type": "http.response.start", "status": 503, "headers": []})
 
     await answered(spans.traces, [(b"traceparent", PARENT.encode())], app)
@@ -278,8 +261,31 @@ async def test_log_lines_of_a_traced_request_name_its_trace(spans: Spans) -> Non
     assert seen[0]["trace_id"] == TRACE
     assert seen[0]["span_id"] == f"{span.context.span_id:016x}"
     assert "trace_id" not in seen[1]
-    assert "trace_id" not in structlog.contextvars.get_contextvars()
+    assert "trace_id" not in add_trace(None, "", {})
     assert dict(span.attributes or {})["error.type"] == "503"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "session"),
+    [
+        ("/v1/sessions/trip/turns", "POST /v1/sessions/{session_id}/turns", "trip"),
+        ("/v1/sessions/~agent.x", "POST /v1/sessions/{session_id}", "~agent.x"),
+        ("/v1/sessions/a secret/turns", "POST /v1/sessions/{session_id}/turns", None),
+        ("/v1/tasks/t", "POST /v1/tasks/{task_id}", None),
+        ("/v1/secret", "POST", None),
+    ],
+)
+async def test_a_span_is_named_by_its_route_and_never_by_what_may_hold_anything(
+    path: str, name: str, session: str | None, spans: Spans
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    await answered(spans.traces, [], app, path=path)
+    (span,) = spans.ended
+    assert span.name == name
+    assert dict(span.attributes or {}).get("gen_ai.conversation.id") == session
+    assert "secret" not in span.to_json()
 
 
 async def test_an_app_that_breaks_ends_its_span_by_the_kind_of_error(spans: Spans) -> None:

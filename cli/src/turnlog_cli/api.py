@@ -19,10 +19,12 @@ from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_limits import limits_gate
 from turnlog_query.service import query
+from turnlog_runtime import metrics
 from turnlog_runtime.asgi import App
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving, spare_the_collector
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run, spare_the_collector
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 from turnlog_tracing import tracing
@@ -41,6 +43,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-api: {error}")
     configure_logging("api", writing.log_level)
+    metrics.started("api")
 
     async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -60,15 +63,14 @@ def main() -> None:
             reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate, traces))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
-                "nats": Check(buses[0].client, needed=False),
+                "nats": Check(buses[0].ask, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
             api: App = OneApi(writes, reads, gate)
             if traces is not None:
                 api = traces.http(api)
             served = WithMcp(api)
-            health = Health(served, checks, stop)
-            async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
+            async with api_port("api", served, checks, writing, stop):
                 # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
                 service = await asyncio.to_thread(_mcp_service)
                 calling = traces.memory if traces is not None else None

@@ -6,15 +6,14 @@ that stored it (`Event.trace`), and below it that the relay, the projector and t
 
 from collections.abc import Iterable
 
-import structlog
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
+from turnlog_events.ids import AGENT_SESSION_PREFIX, is_id
 from turnlog_runtime.asgi import App, Message, Receive, Scope, Send
+from turnlog_runtime.route_templates import METHODS, UNMATCHED, route_of, session_of
 from turnlog_tracing.context import ROOT, below, parsed, written
-from turnlog_tracing.routes import route_of, session_of
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 _PARENT, _STATE = b"traceparent", b"tracestate"
 
 
@@ -47,14 +46,10 @@ class TracedHttp:
             await self._app(scope, receive, send)
             return
         _describe(span, scope)
-        context = span.get_span_context()
-        scope["headers"] = _handing_on(scope["headers"], context)
+        scope["headers"] = _handing_on(scope["headers"], span.get_span_context())
         token = attach(set_span_in_context(span, ROOT))
         try:
-            with structlog.contextvars.bound_contextvars(
-                trace_id=f"{context.trace_id:032x}", span_id=f"{context.span_id:016x}"
-            ):
-                await self._app(scope, receive, _answering(span, send))
+            await self._app(scope, receive, _answering(span, send))
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(Status(StatusCode.ERROR))
@@ -70,10 +65,11 @@ def _describe(span: Span, scope: Scope) -> None:
     method = scope["method"] if scope["method"] in METHODS else "_OTHER"
     attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
     name = "HTTP" if method == "_OTHER" else method
-    if (route := route_of(path)) is not None:
+    if (route := route_of(path)) != UNMATCHED:
         name = f"{name} {route}"
         attributes["http.route"] = route
-        if (session := session_of(path)) is not None:
+        session = session_of(path)
+        if session is not None and is_id(session.removeprefix(AGENT_SESSION_PREFIX)):
             attributes["gen_ai.conversation.id"] = session
     span.update_name(name)
     span.set_attributes(attributes)

@@ -19,7 +19,8 @@ import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from prometheus_client import Counter
+
+from turnlog_tracing.metrics import SPANS
 
 CLOSE_S = 2.0
 """How long a process that ends waits for its last spans to be sent."""
@@ -27,7 +28,6 @@ QUEUE_SPANS = 2048
 """The default of `OTEL_BSP_MAX_QUEUE_SIZE`."""
 SAY_AGAIN_S = 60.0
 """Failures are logged at most so often; `turnlog_trace_spans_total` counts them all."""
-SPANS = Counter("turnlog_trace_spans_total", "Spans of this process by what became of them", ["outcome"])
 _TALKATIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
 _log = structlog.get_logger()
 

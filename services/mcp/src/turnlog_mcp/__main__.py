@@ -5,9 +5,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from turnlog_mcp.service import api_at, mcp
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.settings import McpSettings, SettingsError, load
 from turnlog_tracing import tracing
 
@@ -24,13 +26,13 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-mcp: {error}")
     configure_logging("mcp", settings.log_level)
+    metrics.started("mcp")
 
     async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
         api = api_at(settings, settings.mcp_api_url, traces.memory if traces is not None else None)
         async with mcp(api, settings) as app:
             served = traces.http(app, hand_on_unsampled=True) if traces is not None else app
-            health = Health(served, {"api": Check(api.ready)}, stop)
-            async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+            async with api_port("mcp", served, {"api": Check(api.ready)}, settings, stop):
                 await stop.wait()
 
     with tracing("mcp") as traces:

@@ -25,6 +25,11 @@ class TracedViews:
     def __init__(self, inner: ViewReads, traces: "Traces") -> None:
         self._inner, self._traces = inner, traces
 
+    @property
+    def why(self) -> str:
+        """See `ViewReads`."""
+        return self._inner.why
+
     async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None:
         """See `ViewReads`."""
         with self._looking("turns") as span:
@@ -53,7 +58,7 @@ class TracedViews:
 
 
 def _told(span: Any, view: V) -> V:
-    """The view; the span says whether Redis had one."""
+    """The view; the span says whether Redis had it."""
     if span is not None:
         span.set_attribute("turnlog.hit", view is not None)
     return view
