@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -18,11 +19,18 @@ from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_limits import limits_gate
 from turnlog_query.service import query
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving, spare_the_collector
+from turnlog_runtime import metrics
+from turnlog_runtime.asgi import App
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run, spare_the_collector
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
+from turnlog_tracing import tracing
+
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
 
 
 def main() -> None:
@@ -35,11 +43,13 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-api: {error}")
     configure_logging("api", writing.log_level)
+    metrics.started("api")
 
-    async def serve(stop: asyncio.Event) -> None:
+    async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stores = [await Store.open(database_url, store_settings(writing)) for _ in range(2)]
-            buses = [Bus(nats_url, bus_settings(writing)) for _ in range(2)]
+            observer, carrier = (traces.store, traces.bus()) if traces is not None else (None, None)
+            stores = [await Store.open(database_url, store_settings(writing), observer=observer) for _ in range(2)]
+            buses = [Bus(nats_url, bus_settings(writing), given) for given in (carrier, None)]
             for store in stores:
                 stack.push_async_callback(store.close)
             for bus in buses:
@@ -50,22 +60,28 @@ def main() -> None:
             credentials = await stack.enter_async_context(door(writing))
             gate = in_order(credentials, limits)
             writes = await stack.enter_async_context(ingest(stores[0], buses[0], writing, stop, gate))
-            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
+            reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate, traces))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
-                "nats": Check(buses[0].client, needed=False),
+                "nats": Check(buses[0].ask, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
-            api = OneApi(writes, reads, gate)
+            api: App = OneApi(writes, reads, gate)
+            if traces is not None:
+                api = traces.http(api)
             served = WithMcp(api)
-            health = Health(served, checks, stop)
-            async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
+            async with api_port("api", served, checks, writing, stop):
                 # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
                 service = await asyncio.to_thread(_mcp_service)
-                served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking, gate)))
+                calling = traces.memory if traces is not None else None
+                mcp: App = await stack.enter_async_context(
+                    service.mcp(service.api_of(speaking, api, calling), speaking, gate)
+                )
+                served.add(traces.http(mcp, hand_on_unsampled=True) if traces is not None else mcp)
                 await stop.wait()
 
-    run(serve)
+    with tracing("api") as traces:
+        run(lambda stop: serve(stop, traces))
 
 
 def _mcp_service() -> ModuleType:

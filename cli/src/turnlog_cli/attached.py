@@ -47,7 +47,7 @@ class AttachedApi:
         await self._cleanup.aclose()
 
     @asynccontextmanager
-    async def for_caller(self, request: Asked) -> AsyncIterator[AsyncClient]:
+    async def for_caller(self, request: Asked, operation: str = "") -> AsyncIterator[AsyncClient]:
         """See `turnlog_mcp.api.Api`."""
         async with ClientApi(await self._found(), self._call_s).for_caller(request) as client:
             yield client

@@ -5,7 +5,7 @@ holds up anything but the call itself.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from turnlog_bus.carrier import Carrier
 from turnlog_bus.errors import BusError, BusUnavailable, StreamMissing, WrongSequence
 from turnlog_bus.subjects import StreamName
 from turnlog_events import wire
@@ -31,6 +32,8 @@ BROKEN = (OSError, TimeoutError, RuntimeError, nats.errors.Error)
 CLOSE_S = 2.0
 STEP_EVENTS = 32
 T = TypeVar("T")
+Carried = Mapping[int, Mapping[str, str]]
+"""Headers by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,11 @@ class BusSettings:
 class Bus:
     """NATS by its address: connects at the first call, and again whenever it was lost."""
 
-    def __init__(self, url: str, settings: BusSettings = BusSettings()) -> None:
+    def __init__(self, url: str, settings: BusSettings = BusSettings(), carrier: Carrier | None = None) -> None:
+        """`carrier` gives headers to messages, and is shown those that come."""
         self._url = url
         self.settings = settings
+        self.carrier = carrier
         self._client: Client | None = None
         self._connecting: asyncio.Task[Client] | None = None
         self._closed = False
@@ -78,6 +83,11 @@ class Bus:
         if not done or connecting.cancelled() or connecting.exception() is not None:
             raise BusUnavailable("NATS cannot be reached")
         return connecting.result()
+
+    async def ask(self) -> None:
+        """Have JetStream answer something. Raises `BusUnavailable`: a connection that stands says little of the server
+        behind it."""
+        await self.bounded((await self._jetstream()).account_info())
 
     async def close(self) -> None:
         """Close the connection; bounded."""
@@ -162,16 +172,20 @@ class Bus:
         stored only if all before it were. A late or second publisher is fenced with `WrongSequence`. Raises
         `BusUnavailable`, after which a first part of the events may be stored: ask for the last sequence.
         """
-        return await self.bounded(self._publish(name, events))
+        if self.carrier is None:
+            return await self.bounded(self._publish(name, events, {}))
+        with self.carrier.publishing(name.log, name.stream, events) as carried:
+            return await self.bounded(self._publish(name, events, carried))
 
-    async def _publish(self, name: StreamName, events: Sequence[Event]) -> int:
+    async def _publish(self, name: StreamName, events: Sequence[Event], carried: Carried) -> int:
         client = await self.client()
         for number, event in enumerate(events[:-1], 1):
             if number % STEP_EVENTS == 0:
                 await asyncio.sleep(0)  # publishing only fills a buffer: hundreds of events would hold up everything
             subject = name.subject(event.tenant, event.type)
-            await client.publish(subject, wire.encode(event), headers=_expectation(event))
-        return _acknowledged(await self._request(client, name, events[-1], _expectation(events[-1])), events[-1])
+            await client.publish(subject, wire.encode(event), headers=_headers(event, carried))
+        last = events[-1]
+        return _acknowledged(await self._request(client, name, last, _headers(last, carried)), last)
 
     async def _request(self, client: Client, name: StreamName, event: Event, headers: dict[str, str]) -> Msg:
         subject = name.subject(event.tenant, event.type)
@@ -242,8 +256,8 @@ def _forget(task: "asyncio.Future[Any]") -> None:
         task.exception()
 
 
-def _expectation(event: Event) -> dict[str, str]:
-    return {"Nats-Expected-Last-Sequence": str(event.position - 1)}
+def _headers(event: Event, carried: Carried) -> dict[str, str]:
+    return {"Nats-Expected-Last-Sequence": str(event.position - 1), **carried.get(event.position, {})}
 
 
 def _acknowledged(reply: Msg, last: Event) -> int:

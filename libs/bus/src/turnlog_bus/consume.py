@@ -109,7 +109,10 @@ class _Reader:
         if status is None:
             self._asked -= 1
             try:
-                self._ready.append(wire.decode(message.data))
+                event = wire.decode(message.data)
+                self._ready.append(event)
+                if self._bus.carrier is not None:
+                    self._bus.carrier.received(event.log, event.position, message.headers or {})
             except EventError as error:
                 self._failure = BusUnavailable(f"a message of the stream is no event: {error}")
         elif status in ("404", "408") or (status == "409" and "Batch Completed" in str(message.headers)):

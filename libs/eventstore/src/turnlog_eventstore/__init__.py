@@ -16,6 +16,7 @@ from turnlog_eventstore.errors import (
     UnknownLog,
 )
 from turnlog_eventstore.leadership import Leadership, LeadershipSettings
+from turnlog_eventstore.observer import Observer
 from turnlog_eventstore.store import LogHead, Store
 from turnlog_eventstore.tenant_logs import TenantLogs
 from turnlog_eventstore.tenant_reads import Members, SessionRow, TenantReads
@@ -32,6 +33,7 @@ __all__ = [
     "LogHead",
     "Members",
     "NotAllowed",
+    "Observer",
     "OutcomeUnknown",
     "Placed",
     "Rejected",

@@ -4,6 +4,7 @@ Services hold one `Store` each. Events go in through `append` only; nothing here
 tenant is in `tenant_reads.py`, behind row-level security; what is here sees every tenant: it is for followers.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS
 from turnlog_eventstore.append import Appended, AppendRequest, Stored, parameters, results
 from turnlog_eventstore.connections import Admit, Connections, StoreSettings
-from turnlog_eventstore.errors import StatementFailed, UnknownLog
+from turnlog_eventstore.errors import StatementFailed, StoreError, UnknownLog
 from turnlog_eventstore.known_members import KnownMembers
 from turnlog_eventstore.leadership import Leadership, Leaderships, LeadershipSettings
+from turnlog_eventstore.observer import Observer
 from turnlog_eventstore.statements import statement
 from turnlog_eventstore.tenant_reads import TenantReads
 
@@ -40,8 +42,14 @@ class LogHead:
 class Store(TenantReads):
     """The event log in PostgreSQL. Reads raise `StoreUnavailable`; see each write for its errors."""
 
-    def __init__(self, dsn: str, connections: Connections, leadership_settings: LeadershipSettings) -> None:
-        super().__init__(connections)
+    def __init__(
+        self,
+        dsn: str,
+        connections: Connections,
+        leadership_settings: LeadershipSettings,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(connections, observer)
         self._leaderships = Leaderships(dsn, leadership_settings)
         self._members = KnownMembers()
 
@@ -51,9 +59,10 @@ class Store(TenantReads):
         dsn: str,
         settings: StoreSettings = StoreSettings(),
         leadership_settings: LeadershipSettings = LeadershipSettings(),
+        observer: Observer | None = None,
     ) -> "Store":
-        """A store that connects when first used."""
-        return cls(dsn, await Connections.open(dsn, settings), leadership_settings)
+        """A store that connects when first used. `observer` watches appends and what is read for tenants."""
+        return cls(dsn, await Connections.open(dsn, settings), leadership_settings, observer)
 
     async def close(self) -> None:
         """Let go of all leaderships and close all connections."""
@@ -82,6 +91,20 @@ class Store(TenantReads):
         key) may stand in `requests` twice. Raises `StoreUnavailable` (nothing stored), `OutcomeUnknown` (retry with the
         same keys), `UnknownLog`, `StatementFailed`, or what `admit` raises.
         """
+        if self._observer is None:
+            return await self._appended(log, requests, deadline_s, admit)
+        with self._observer.appending(log, requests) as told:
+            try:
+                appended = await self._appended(log, requests, deadline_s, admit)
+            except (StoreError, asyncio.CancelledError) as error:
+                told(error)
+                raise
+            told(appended)
+        return appended
+
+    async def _appended(
+        self, log: str, requests: Sequence[AppendRequest], deadline_s: float | None, admit: Admit | None
+    ) -> list[Appended]:
         arguments = parameters(log, requests, self._members)
         try:
             rows = await self._connections.write(lambda c: c.fetch(statement("append"), *arguments), deadline_s, admit)
@@ -110,6 +133,12 @@ class Store(TenantReads):
         """The names of all logs."""
         return [row[0] for row in await self._rows("logs")]
 
+    async def standings(self, logs: Sequence[str], positions: Sequence[int]) -> list[tuple[int, int | None]]:
+        """For each log with its position: where it ends (0 while it is empty), and the age in microseconds of the event
+        after the position (None: there is none)."""
+        rows = await self._rows("standings", list(logs), list(positions))
+        return [(head, age_us) for _, head, age_us in sorted(rows)]
+
     async def start_task(self, tenant: str, task_id: str) -> None:
         """Record that a compressor takes the task up. Safe to repeat."""
         await self._connections.write(lambda c: c.execute(statement("start_task"), tenant, task_id))
@@ -133,6 +162,10 @@ class Store(TenantReads):
         """Wait for leadership of `name` (a kind, '/', and what is led). All of one store share a connection of their
         own, and those of a kind spread over the replicas that contend for them: see `Leaderships`."""
         return self._leaderships.hold(name)
+
+    def leads(self, name: str) -> bool:
+        """Whether this process leads `name` now."""
+        return self._leaderships.leads(name)
 
     async def scan(self, log: str, after: int, batch_events: int) -> AsyncIterator[list[Event]]:
         """The whole log after a position in batches, up to where it ends now."""

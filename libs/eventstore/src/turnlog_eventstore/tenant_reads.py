@@ -2,12 +2,14 @@
 can see the rows of this tenant and no others. Every method raises `StoreUnavailable`, within its deadline.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from turnlog_events.event import Event
 from turnlog_eventstore.as_tenant import Sight, of_tenant, of_tenant_in_log, seeing
 from turnlog_eventstore.connections import Connections
+from turnlog_eventstore.observer import Observer
 from turnlog_eventstore.statements import statement
 
 MAX_VERSION = 2**63 - 1
@@ -34,8 +36,8 @@ class Members:
 class TenantReads:
     """Reads of one tenant at a time."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, observer: Observer | None = None) -> None:
+        self._connections, self._observer = connections, observer
 
     async def tenant_log(self, tenant: str, deadline_s: float | None = None) -> tuple[str | None, bool]:
         """The log the tenant is assigned to (None: to none), and whether it has a session and so can never move."""
@@ -131,5 +133,6 @@ class TenantReads:
         def asked(connection: Any) -> Any:
             return seeing(sight, connection, lambda c: c.fetch(statement(name), *arguments))
 
-        rows: list[Any] = await self._connections.read(asked, deadline_s)
+        with self._observer.reading(name) if self._observer is not None else nullcontext():
+            rows: list[Any] = await self._connections.read(asked, deadline_s)
         return rows

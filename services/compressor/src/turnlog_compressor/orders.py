@@ -11,28 +11,31 @@ class WatchSettings:
     """Bounds of memory. Above `waiting_max` sessions the one silent for longest is compressed early; at `due_max`
     orders and requests the follower pauses; a tenant's sessions beyond `tenant_due_max` wait until others of it are
     done; `remembered_max` sessions keep what is known of their cover. Sessions whose id begins with one of `left_alone`
-    are compressed only when somebody asks for it."""
+    are compressed only when somebody asks for it. Of each session the newest `traces_max` traces are remembered."""
 
     waiting_max: int = 20_000
     due_max: int = 1_000
     tenant_due_max: int = 250
     remembered_max: int = 100_000
     left_alone: tuple[str, ...] = ()
+    traces_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A compression that somebody asked for. `event_id` and `position` are those of the request."""
+    """A compression that somebody asked for. `event_id`, `position` and `trace` are those of the request."""
 
     task_id: str
     up_to_version: int
     event_id: str
     position: int
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Look at this session now. `close_at` is the version to cover whole, None for full windows only."""
+    """Look at this session now. `close_at` is the version to cover whole, None for full windows only. `seen_in` are
+    traces of its turns; `trace` is to be remembered by what is appended."""
 
     tenant: str
     session_id: str
@@ -42,6 +45,8 @@ class Order:
     cause: str
     position: int
     version: int
+    seen_in: tuple[str, ...] = ()
+    trace: str | None = None
 
     @property
     def key(self) -> Key:

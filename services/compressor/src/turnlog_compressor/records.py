@@ -52,4 +52,5 @@ def _event(event_type: str, order: Order, key: str, body: dict[str, object], tas
         event_id=new_id(),
         causation_id=order.cause or None,
         correlation_id=task_id,
+        trace=order.trace,
     )

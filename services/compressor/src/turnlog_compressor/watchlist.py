@@ -36,6 +36,7 @@ class _Watch:
     tasks: deque[Task] = field(default_factory=deque)
     retracted: int = 0  # position of the newest retraction not yet worked on
     busy: bool = False  # queued, running or put off
+    traces: tuple[str, ...] = ()
 
 
 class Watchlist:
@@ -79,6 +80,8 @@ class Watchlist:
         self._watches.move_to_end(key)
         if event.type == ev.TURN_STORED:
             assert event.version is not None, "a turn has a version"
+            if event.trace is not None and self._settings.traces_max and event.trace not in watch.traces:
+                watch.traces = (*watch.traces, event.trace)[-self._settings.traces_max :]
             if event.version > watch.version:  # else a job has read ahead of the log's follower
                 tokens = estimated_tokens(text_of(payload_of(event)))
                 watch.version = event.version
@@ -88,7 +91,7 @@ class Watchlist:
             watch.retracted = event.position
         else:
             asked = CompressionRequested.from_json(payload_of(event))
-            watch.tasks.append(Task(asked.task_id, asked.up_to_version, event.event_id, event.position))
+            watch.tasks.append(Task(asked.task_id, asked.up_to_version, event.event_id, event.position, event.trace))
             self._tasks += 1
         self._settle(key, watch, now_s)
 
@@ -119,7 +122,7 @@ class Watchlist:
         if task:
             reason, close_at = Reason.REQUESTED, task.up_to_version
         cause = task.event_id if task else watch.event_id
-        return Order(*key, reason, close_at, task, cause, watch.position, watch.version)
+        return Order(*key, reason, close_at, task, cause, watch.position, watch.version, watch.traces)
 
     def done(self, order: Order, left: Left | None, now_s: float) -> None:
         """The order is finished. `left` is None when it failed for good: the session is dropped until it moves."""
@@ -135,6 +138,7 @@ class Watchlist:
         watch.version, watch.covered_to = head, head - fresh - (left.turns if left else 0)
         watch.tokens = (left.tokens if left else 0) + (watch.new_tokens if fresh else 0)
         watch.first_position = order.position
+        watch.traces = tuple(trace for trace in watch.traces if trace not in order.seen_in)
         self._settle(order.key, watch, now_s)
         self._unpark(order.tenant, now_s)
 

@@ -2,17 +2,24 @@
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_limits import limits_gate
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
+from turnlog_tracing import tracing
+
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
 
 
 def main() -> None:
@@ -24,25 +31,28 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-ingest: {error}")
     configure_logging("ingest", settings.log_level)
+    metrics.started("ingest")
 
-    async def serve(stop: asyncio.Event) -> None:
-        store = await Store.open(database_url, store_settings(settings))
-        bus = Bus(nats_url, bus_settings(settings))
+    async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
+        observer, carrier = (traces.store, traces.bus()) if traces is not None else (None, None)
+        store = await Store.open(database_url, store_settings(settings), observer=observer)
+        bus = Bus(nats_url, bus_settings(settings), carrier)
         try:
             async with (
                 door(settings) as credentials,
                 limits_gate(settings) as limits,
                 ingest(store, bus, settings, stop, in_order(credentials, limits)) as app,
             ):
-                checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
-                health = Health(app, checks, stop)
-                async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+                checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.ask, needed=False)}
+                served = traces.http(app) if traces is not None else app
+                async with api_port("ingest", served, checks, settings, stop):
                     await stop.wait()
         finally:
             await bus.close()
             await store.close()
 
-    run(serve)
+    with tracing("ingest") as traces:
+        run(lambda stop: serve(stop, traces))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,19 @@
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 from turnlog_mcp.service import api_at, mcp
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.settings import McpSettings, SettingsError, load
+from turnlog_tracing import tracing
+
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
 
 
 def main() -> None:
@@ -19,15 +26,17 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-mcp: {error}")
     configure_logging("mcp", settings.log_level)
+    metrics.started("mcp")
 
-    async def serve(stop: asyncio.Event) -> None:
-        api = api_at(settings, settings.mcp_api_url)
+    async def serve(stop: asyncio.Event, traces: "Traces | None") -> None:
+        api = api_at(settings, settings.mcp_api_url, traces.memory if traces is not None else None)
         async with mcp(api, settings) as app:
-            health = Health(app, {"api": Check(api.ready)}, stop)
-            async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+            served = traces.http(app, hand_on_unsampled=True) if traces is not None else app
+            async with api_port("mcp", served, {"api": Check(api.ready)}, settings, stop):
                 await stop.wait()
 
-    run(serve)
+    with tracing("mcp") as traces:
+        run(lambda stop: serve(stop, traces))
 
 
 if __name__ == "__main__":

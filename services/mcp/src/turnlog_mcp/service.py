@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from turnlog_mcp.api import HttpApi
+from turnlog_mcp.api import Calling, HttpApi
 from turnlog_mcp.app import create_app
 from turnlog_mcp.door import Allowed
 from turnlog_runtime.asgi import App
@@ -17,17 +17,17 @@ IN_PROCESS_URL = "http://127.0.0.1"
 CONNECTIONS_MAX = 100
 
 
-def api_at(settings: McpSettings, url: str) -> HttpApi:
+def api_at(settings: McpSettings, url: str, calling: Calling | None = None) -> HttpApi:
     """The API at an address, called over HTTP."""
     limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
-    return HttpApi(url, httpx.AsyncHTTPTransport(limits=limits), settings.mcp_call_s, settings.tenant_header)
+    return HttpApi(url, httpx.AsyncHTTPTransport(limits=limits), settings.mcp_call_s, settings.tenant_header, calling)
 
 
-def api_of(settings: McpSettings, app: App) -> HttpApi:
+def api_of(settings: McpSettings, app: App, calling: Calling | None = None) -> HttpApi:
     """The API that is `app`, called in this process: through its own gate and edge, without a socket. So it can still
     be called while this process leaves and no longer listens."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return HttpApi(IN_PROCESS_URL, transport, settings.mcp_call_s, settings.tenant_header)
+    return HttpApi(IN_PROCESS_URL, transport, settings.mcp_call_s, settings.tenant_header, calling)
 
 
 @asynccontextmanager

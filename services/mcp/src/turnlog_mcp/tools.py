@@ -36,6 +36,8 @@ class Tool:
     listed: types.Tool
     arguments: type[BaseModel]
     run: Callable[[AsyncClient, Any, int], Awaitable[Answer]]
+    operation: str
+    """Which memory operation of the GenAI conventions it is; empty for none."""
 
 
 async def call(tool: Tool, api: Api, request: Asked, given: Mapping[str, Any], max_chars: int) -> types.CallToolResult:
@@ -46,7 +48,7 @@ async def call(tool: Tool, api: Api, request: Asked, given: Mapping[str, Any], m
     except ValidationError as error:
         return failed(told_arguments(error))
     try:
-        async with api.for_caller(request) as turnlog:
+        async with api.for_caller(request, tool.operation) as turnlog:
             answer = as_fields(await tool.run(turnlog, arguments, max_chars))
     except TurnlogError as error:
         return failed(told(error, getattr(arguments, "turn_id", None)))
@@ -131,6 +133,7 @@ def _tool(
     run: Callable[[AsyncClient, Any, int], Awaitable[Answer]],
     *,
     writes: bool = False,
+    operation: str = "search_memory",
 ) -> Tool:
     listed = types.Tool(
         name=name,
@@ -147,7 +150,7 @@ def _tool(
             open_world_hint=False,
         ),
     )
-    return Tool(listed, arguments, run)
+    return Tool(listed, arguments, run, operation)
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -165,6 +168,7 @@ TOOLS: Mapping[str, Tool] = {
             Stored,
             _store_memory,
             writes=True,
+            operation="create_memory",
         ),
         _tool(
             "get_recent_turns",
@@ -202,6 +206,7 @@ TOOLS: Mapping[str, Tool] = {
             ListSessions,
             SessionList,
             _list_sessions,
+            operation="",
         ),
     )
 }

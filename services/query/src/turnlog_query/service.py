@@ -4,27 +4,37 @@ the watch."""
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from turnlog_bus import Bus
 from turnlog_events.tokens import load
 from turnlog_eventstore import Store, TenantLogs
-from turnlog_follow import Follower
+from turnlog_follow import Follower, FollowerLag, Lags
 from turnlog_query.app import create_app
 from turnlog_query.background import background
 from turnlog_query.deps import QueryDeps
 from turnlog_query.hub import LiveHub
 from turnlog_query.limits import Limits
 from turnlog_query.logs import Hubs
+from turnlog_query.traced import TracedViews
 from turnlog_runtime.asgi import App
 from turnlog_runtime.principal import Gate
 from turnlog_runtime.settings import QuerySettings
 from turnlog_runtime.tenants import unchecked_gate
 from turnlog_views import LogIdentity, PumpSettings, ReaderSettings, ViewReader
 
+if TYPE_CHECKING:
+    from turnlog_tracing.traces import Traces
+
 
 @asynccontextmanager
 async def query(
-    store: Store, bus: Bus | None, settings: QuerySettings, stop: asyncio.Event, gate: Gate | None = None
+    store: Store,
+    bus: Bus | None,
+    settings: QuerySettings,
+    stop: asyncio.Event,
+    gate: Gate | None = None,
+    traces: "Traces | None" = None,
 ) -> AsyncIterator[App]:
     """The read API with its background tasks running.
 
@@ -37,17 +47,24 @@ async def query(
     limits = Limits.of(settings)
     views = await _views(store, settings)
 
-    def hub_of(log: str) -> LiveHub:
-        return LiveHub(store, Follower(store, bus, log), log, limits.stream_waiting_events)
+    lags = Lags(store)
 
-    deps = QueryDeps(store, views, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
+    def hub_of(log: str) -> LiveHub:
+        lag = FollowerLag(log, "streams", lambda: hub.streams > 0)
+        hub = LiveHub(store, Follower(store, bus, log, lag=lag), log, limits.stream_waiting_events)
+        lags.add(lag)
+        return hub
+
+    seen = TracedViews(views, traces) if views is not None and traces is not None else views
+    deps = QueryDeps(store, seen, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(background(deps, stop))
+            running = [tasks.create_task(background(deps, stop)), tasks.create_task(lags.run(stop))]
             try:
                 yield create_app(deps, gate)
             finally:
-                running.cancel()
+                for task in running:
+                    task.cancel()
     finally:
         if views is not None:
             await views.close()
