@@ -46,7 +46,7 @@ def _url(name: str) -> AliasChoices:
 
 
 class SharedSettings(DoorSettings):
-    """What every service needs: where the servers are, the log, who is let in, and how to speak of oneself."""
+    """What several services need. Where the servers are, which logs, how to speak of oneself."""
 
     database_url: Annotated[SecretStr | None, POSTGRES] = Field(default=None, validation_alias=_url("DATABASE_URL"))
     """PostgreSQL, as `postgresql://user:password@host:5432/name`. `turnlog up` starts one itself where it is not
@@ -119,7 +119,7 @@ TurnLimit = Annotated[
 
 
 class LimitedSettings(SharedSettings):
-    """What callers of the HTTP APIs may do; 0: no limit. With `auth` off only those apply that are set."""
+    """What callers of the HTTP APIs may do. 0: no limit. With `auth` off only those apply that are set."""
 
     limit_key_requests_per_minute: int = Field(default=6_000, ge=0)
     """Requests of each credential in any minute."""
