@@ -61,10 +61,18 @@ def read_in(folders: tuple[str, ...]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Attribute):
                 continue
-            of = node.value
+            of = node.value.func if isinstance(node.value, ast.Call) else node.value
             holder = of.id if isinstance(of, ast.Name) else of.attr if isinstance(of, ast.Attribute) else ""
             name = PROPERTIES.get(node.attr, node.attr)
-            if name in known and holder.strip("_") in {"settings", "own", "writing", "reading", "speaking", "loaded"}:
+            if name in known and holder.strip("_") in {
+                "settings",
+                "own",
+                "writing",
+                "reading",
+                "speaking",
+                "loaded",
+                "settings_of_all",
+            }:
                 found.add(name)
     return found
 
