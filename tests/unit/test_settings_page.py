@@ -22,6 +22,8 @@ PROPERTIES = {
     "mcp_origins": "mcp_allowed_origins",
 }
 """Properties of the settings classes, and the field that each reads."""
+HOLDERS = {"settings", "own", "writing", "reading", "speaking", "loaded", "settings_of_all"}
+"""What code calls an instance of a settings class."""
 CODE = {
     **{name: (f"services/{name}",) for name in SERVICES},
     "turnlog": ("cli",),
