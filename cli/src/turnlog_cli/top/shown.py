@@ -58,8 +58,8 @@ def labelled(part: Part) -> list[Text]:
 
 
 def _line(*facts: tuple[str, str] | tuple[str, str, str]) -> Text:
-    """`name value` for each fact, the value in its style; an empty name is left out. Values keep some room, so that what
-    follows a number that grows does not jump."""
+    """`name value` for each fact, the value in its style; an empty name is left out. Values keep some room: what
+    follows a number that grows stays in its place."""
     line = Text(no_wrap=True, overflow="ellipsis")
     for index, (name, value, *style) in enumerate(facts):
         if index:
