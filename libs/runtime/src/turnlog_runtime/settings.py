@@ -46,8 +46,10 @@ class SharedSettings(DoorSettings):
     logs: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,31}(,[a-z0-9][a-z0-9-]{0,31})*)?$")
     """The logs this process may lead (relay, projector, compressor), by comma; empty: all, also those created later."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """What is logged; at `debug` each request has a line."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
-    """Where a service without an HTTP API serves /livez, /readyz and /metrics; 0: nowhere."""
+    """The port of /metrics. A service with an HTTP API serves it there, and then no more on its own port (0: on its
+    own); one without serves /livez and /readyz there, too (0: nowhere)."""
     database_connections: int = Field(default=8, ge=1, le=200)
     database_role: str = "turnlog_app"
     """The role every session takes on: it may read and append, never change."""
@@ -167,6 +169,10 @@ class CompressorSettings(SharedSettings):
     model_tokens_per_minute: int = Field(default=200_000, ge=1_000)
     model_tenant_tokens_per_minute: int = Field(default=0, ge=0)
     """Of these, what one tenant's summaries may use; beyond, they are made without the model (0: no bound)."""
+    model_input_price: float = Field(default=0.0, ge=0)
+    """Dollars for a million tokens that the model reads, for the metric `llm_cost_dollars_total`; 0: not known."""
+    model_output_price: float = Field(default=0.0, ge=0)
+    """Dollars for a million tokens that the model writes; 0: not known."""
     breaker_failures: int = Field(default=5, ge=1)
     breaker_open_s: float = Field(default=30.0, gt=0)
     compress_turns: int = Field(default=40, ge=2)
