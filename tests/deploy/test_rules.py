@@ -1,4 +1,4 @@
-"""Recording rules and alerts, by Prometheus' own tool: well formed, each alert tested, each with a paragraph in the docs."""
+"""Recording rules and alerts, by Prometheus' own tool: well formed, each tested, each with a paragraph in the docs."""
 
 import re
 import subprocess
