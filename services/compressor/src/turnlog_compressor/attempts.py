@@ -35,6 +35,7 @@ from turnlog_compressor.transcript import estimated_tokens
 from turnlog_events.compose import Line
 from turnlog_runtime.metrics import watch
 
+OUTCOMES = ("ok", "unusable", "failed", "cancelled")
 _log = structlog.get_logger()
 
 
@@ -91,6 +92,7 @@ class Attempts:
         self._settings = settings
         self._breaker = Breaker(breaker, clock)
         self._budget = Budget(budget, clock)
+        self._calls = {outcome: LLM_CALLS.labels(model.provider, outcome) for outcome in OUTCOMES}
         watch(BREAKER_STATE.labels(model.provider), lambda: float(self._breaker.state))
 
     async def close(self) -> None:
@@ -150,7 +152,7 @@ class Attempts:
             raise
         finally:
             verdict()
-            LLM_CALLS.labels(self._model.provider, outcome).inc()
+            self._calls[outcome].inc()
             LLM_CALL_SECONDS.labels(self._model.provider).observe(time.perf_counter() - began)
 
     def _read(self, reply: Reply, prompt: Prompt, at: Mapping[int, str]) -> Answer:

@@ -26,6 +26,7 @@ LLM_COST_DOLLARS = Counter(
 SUMMARY_TOKENS = Counter(
     "memory_summary_tokens_total", "Tokens that stored summaries cover (in), and of their texts (out)", ["direction"]
 )
+TOKENS_COVERED, TOKENS_OF_TEXTS = SUMMARY_TOKENS.labels("in"), SUMMARY_TOKENS.labels("out")
 LLM_TOKENS = Counter("llm_tokens_total", "Tokens of answered calls", ["provider", "direction"])
 BREAKER_STATE = Gauge("llm_breaker_state", "0 closed, 1 half-open, 2 open", ["provider"], multiprocess_mode="livemax")
 SUMMARIES = Counter("memory_summaries_total", "Summaries stored", ["level", "model"])
