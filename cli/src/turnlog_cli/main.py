@@ -4,6 +4,7 @@ import io
 import shutil
 import sys
 import textwrap
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+class Service(StrEnum):
+    """The services whose settings can be asked for."""
+
+    INGEST = "ingest"
+    QUERY = "query"
+    PROJECTOR = "projector"
+    COMPRESSOR = "compressor"
+    MCP = "mcp"
+
+
 app.add_typer(keys)
 app.add_typer(logs)
 app.add_typer(tenants)
@@ -45,9 +57,13 @@ def up(
 
     Starts PostgreSQL, NATS and Valkey under the data folder unless DATABASE_URL, NATS_URL or REDIS_URL name them.
     """
+    import os
+
     from turnlog_cli.stack import Plan
     from turnlog_cli.up import up as run
+    from turnlog_runtime.settings import check_all
 
+    check_all(os.environ)  # now and all at once, not in each service's log
     settings = _settings()
     plan = Plan(_folder(data_dir), settings, settings.port if port is None else port, verbose)
     run(plan, _screen(as_json))
@@ -188,6 +204,48 @@ def openapi(
 
     found = asyncio.run(document())
     sys.stdout.write(reference(found) if markdown else json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command("config")
+def show_config(
+    service: Annotated[Service | None, typer.Option("--service", help="Only what this service reads.")] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not the default.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The reference page of all settings instead.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the settings in effect and where each came from, passwords hidden. Ends with 2 if any is wrong."""
+    if markdown:
+        from turnlog_cli.settings_page import page
+
+        sys.stdout.write(page())
+        return
+    from turnlog_cli.configuration import tell_settings
+
+    tell_settings(service.value if service else None, data_dir, changed=changed, screen=_screen(as_json))
+
+
+@app.command()
+def top(
+    url: Annotated[
+        list[str] | None,
+        typer.Option("--url", help="A service that serves /metrics; may be repeated (default: of the data folder)."),
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.2, max=3600, help="Seconds between looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, over one interval, then the end.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show live what a running Turnlog does: rates, times, lags, leaders, summaries, limits, replicas, servers.
+
+    In a terminal: q quits, p pauses, l goes on to the next log. Without one it looks once. With --json: one object an
+    interval.
+    """
+    from turnlog_cli.top.command import Wanted
+    from turnlog_cli.top.command import top as run
+
+    settings = _settings()
+    raise typer.Exit(run(settings, _folder(data_dir), Wanted(url or [], interval, once), _screen(as_json)))
 
 
 @app.command()

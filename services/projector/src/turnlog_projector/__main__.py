@@ -1,6 +1,7 @@
 """The projector as a process: settings, logging, store, bus, then a projector for each log until a signal."""
 
 import asyncio
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from turnlog_runtime.health import Check
 from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
 from turnlog_runtime.ports import metrics_port
-from turnlog_runtime.settings import ProjectorSettings, load, required_url
+from turnlog_runtime.settings import ProjectorSettings, SettingsError, load, required_url
 from turnlog_tracing import tracing
 from turnlog_views import ViewWriter, WriterSettings
 
@@ -90,7 +91,12 @@ def projector(
 
 
 if __name__ == "__main__":
-    loaded = load(ProjectorSettings)
+    try:
+        loaded = load(ProjectorSettings)
+        for value, name in ((loaded.database_url, "DATABASE_URL"), (loaded.redis_url, "REDIS_URL")):
+            required_url(value, name)
+    except SettingsError as error:
+        sys.exit(f"turnlog-projector: {error}")
     configure_logging("projector", loaded.log_level)
     metrics.started("projector")
     with tracing("projector") as traces:

@@ -25,7 +25,7 @@ restarts = Counter("projector_restarts_total", "Read models abandoned because th
 rebuilds = Counter("projector_rebuilds_total", "Rebuilds that the projector began by itself", ["log", "outcome"])
 rebuild_position = Gauge(
     "projector_rebuild_position",
-    "Position that the rebuild under way has reached",
+    "Position that the rebuild under way has reached; 0 when there is none",
     ["log"],
     multiprocess_mode="livemax",
 )
