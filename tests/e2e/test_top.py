@@ -1,19 +1,20 @@
-"""`turnlog top` on a running system: once, as JSON, in a terminal; and with a compressor that is killed and comes back."""
+"""`turnlog top` on a running system: once, as JSON, in a terminal; with a compressor that is killed and comes back."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
-import time
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from scraping import free_port
@@ -141,28 +142,32 @@ def nobody(streaming: Streaming) -> bool:
 
 
 def test_in_a_terminal_it_goes_on_until_q(loaded: System) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(environment(TERM="xterm-256color", COLUMNS="100", LINES="30"))
-        os.execv(sys.executable, [sys.executable, "-m", "turnlog_cli", "top", "--data-dir", str(loaded.folder)])
-    shown = b""
-    deadline = time.monotonic() + READY_S
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    command = [sys.executable, "-m", "turnlog_cli", "top", "--data-dir", str(loaded.folder)]
+    settings = environment(TERM="xterm-256color")
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=settings, start_new_session=True
+    )
+    os.close(theirs)
+    shown = bytearray()
     try:
-        while b"PostgreSQL" not in shown:
-            assert time.monotonic() < deadline, shown[-2000:]
-            if select.select([terminal], [], [], 0.2)[0]:
-                shown += os.read(terminal, 65_536)
-        os.write(terminal, b"q")
-        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
-            assert time.monotonic() < deadline
-            if select.select([terminal], [], [], 0.2)[0]:
-                with contextlib.suppress(OSError):  # the other end is closed
-                    os.read(terminal, 65_536)
-        assert os.waitstatus_to_exitcode(ended[1]) == 0
+        until(lambda: b"PostgreSQL" in read(ours, shown), "the servers are shown", READY_S)
+        os.write(ours, b"q")
+        until(lambda: read(ours, shown) and process.poll() is not None, "it ends")
+        assert process.returncode == 0
     finally:
-        os.close(terminal)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(pid).kill()
+        process.kill()
+        process.wait(10)
+        os.close(ours)
+
+
+def read(terminal: int, shown: bytearray) -> bytearray:
+    """What the terminal has been sent so far."""
+    if select.select([terminal], [], [], 0.1)[0]:
+        with contextlib.suppress(OSError):  # the other end is closed
+            shown += os.read(terminal, 65_536)
+    return shown
 
 
 def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
