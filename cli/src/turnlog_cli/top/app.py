@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Footer, Static
 
 from turnlog_cli.top.history import History
-from turnlog_cli.top.shown import LABEL, Part, Room, labelled, parts_of
+from turnlog_cli.top.shown import LOGS, Part, Room, labelled, parts_of
 from turnlog_cli.top.view import View
 
 NAMES = ("Requests", "Writes", "Reads", "Summaries", "Logs", "Callers", "Replicas", "Servers", "Sessions")
@@ -149,10 +149,10 @@ def _height(parts: Sequence[Part], *, roomy: bool) -> int:
 
 
 def _lines(part: Part, *, roomy: bool) -> list[Text]:
-    """With the part's name in front, unless that stands in its border; a log's name stands there as it is."""
-    if part.name != "Logs":
-        return list(part.lines) if roomy else labelled(part)
-    return labelled(Part(" " * LABEL if roomy else part.name, part.lines[:1])) + list(part.lines[1:])
+    """With the part's name in front, unless that stands in its border."""
+    if not roomy:
+        return labelled(part)
+    return labelled(part, "") if part.name == LOGS else list(part.lines)
 
 
 def _joined(lines: list[Text]) -> Text:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from turnlog_cli.screen import Screen
 from turnlog_cli.top.notes import place
-from turnlog_cli.top.shown import Part, Room, labelled, parts_of
+from turnlog_cli.top.shown import Room, labelled, parts_of
 from turnlog_cli.top.view import View
 from turnlog_cli.top.watching import Watch, watch_of
 from turnlog_runtime.settings import SharedSettings
@@ -63,10 +63,7 @@ def _print(view: View, screen: Screen) -> None:
     for note in view.notes:
         screen.say(f"! {note}", style="bold red")
     for part in parts_of(view, Room(columns=screen.out.width, sessions=5)):
-        lines = labelled(part)
-        if part.name == "Logs":  # a log's name stands where a part's does
-            lines = [*labelled(Part(part.name, part.lines[:1])), *part.lines[1:]]
-        for line in lines:
+        for line in labelled(part):
             screen.say(_whole(line))
 
 

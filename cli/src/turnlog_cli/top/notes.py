@@ -7,6 +7,8 @@ from turnlog_cli.top.view import LogView, Replica, View
 
 LATE_S = 30.0
 FULL_EVENTS = 10_000
+NOT_CALLED = ("breaker_open", "budget")
+"""Errors for which the model itself was not asked."""
 
 
 def notes_of(view: View) -> Iterator[str]:
@@ -26,8 +28,8 @@ def notes_of(view: View) -> Iterator[str]:
     for provider in view.summaries.providers:
         if provider.breaker != "closed":
             yield f"the breaker of {provider.name} is {provider.breaker}: summaries are extractive meanwhile"
-        if provider.errors:
-            yield f"{provider.name} fails: {each(provider.errors)}"
+        if failed_calls := {kind: value for kind, value in provider.errors.items() if kind not in NOT_CALLED}:
+            yield f"{provider.name} fails: {each(failed_calls)}"
     if view.callers.alone:
         yield "limits are counted by each process alone: Redis is away"
     if view.callers.unchecked:

@@ -13,7 +13,7 @@ from turnlog_cli.top.notes import place
 from turnlog_cli.top.numbers import count, each, percent, rate, seconds, size
 from turnlog_cli.top.view import Lag, LogView, Provider, Replica, Server, Session, View
 
-LABEL = 10
+LABEL, LOGS = 10, "Logs"
 _POSITION, _LAG, _LAG_MAX = 12, 14, 28
 _STATUS_STYLES = {"2xx": "green", "3xx": "", "4xx": "yellow", "429": "yellow", "5xx": "red"}
 _BARS, _VALUE = 12, 6
@@ -30,7 +30,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the screen. The first line of `Logs` is its header."""
+    """A part of the screen. The first line of `LOGS` is its header, the others begin with a log's name."""
 
     name: str
     lines: tuple[Text, ...]
@@ -51,10 +51,15 @@ def parts_of(view: View, room: Room, chosen: str = "", history: History | None =
     ]
 
 
-def labelled(part: Part) -> list[Text]:
-    """The part's lines with its name before the first one."""
-    names = [part.name, *[""] * (len(part.lines) - 1)]
-    return [Text.assemble((f"{name:<{LABEL}} ", "bold"), line) for name, line in zip(names, part.lines, strict=True)]
+def labelled(part: Part, name: str | None = None) -> list[Text]:
+    """The part's lines with its name (or another) before the first one; of the logs each line has a name already."""
+    names = [part.name if name is None else name, *[""] * (len(part.lines) - 1)]
+    named = 1 if part.name == LOGS else len(part.lines)
+    first = [
+        Text.assemble((f"{name:<{LABEL}} ", "bold"), line)
+        for name, line in zip(names[:named], part.lines, strict=False)
+    ]
+    return [*first, *part.lines[named:]]
 
 
 def _line(*facts: tuple[str, str] | tuple[str, str, str]) -> Text:
@@ -120,7 +125,7 @@ def _bars(name: str, history: History | None) -> list[tuple[str, str, str]]:
 
 def _logs(view: View, room: Room, chosen: str, history: History | None) -> Part:
     if not view.logs:
-        return Part("Logs", (_line(("", "none known yet", "dim")),))
+        return Part(LOGS, (_line(("", "none known yet", "dim")),))
     names = [log.log for log in view.logs]
     chosen = chosen if chosen in names else names[0]
     first = max(0, min(names.index(chosen) - room.logs + 1, len(names) - room.logs))
@@ -137,7 +142,7 @@ def _logs(view: View, room: Room, chosen: str, history: History | None) -> Part:
         lines += [Text(f"{'':{LABEL}} {said}", "bold red") for said in _of_log(log)]
     if len(shown) < len(names):
         lines.append(_line(("", f"{'':{LABEL}} {len(names) - len(shown)} more: l goes on to the next", "dim")))
-    return Part("Logs", tuple(lines))
+    return Part(LOGS, tuple(lines))
 
 
 def _log_row(log: LogView, width: int, *, mark: bool) -> Text:
@@ -180,22 +185,20 @@ def _summaries(view: View) -> Part:
         ("made in p99", seconds(found.made_p99_s)),
         *(((("", each(found.outcomes)),)) if found.outcomes else ()),
     )
-    return Part("Summaries", (first, *(_provider(provider) for provider in found.providers)))
+    return Part("Summaries", (first, *(line for provider in found.providers for line in _provider(provider))))
 
 
-def _provider(found: Provider) -> Text:
-    facts: list[tuple[str, str] | tuple[str, str, str]] = [
+def _provider(found: Provider) -> list[Text]:
+    first = _line(
         ("", found.name, "bold"),
         ("breaker", found.breaker, "" if found.breaker == "closed" else "bold red"),
         ("calls", rate(found.calls)),
         ("p99", seconds(found.call_p99_s)),
-        ("tokens", f"{rate(found.tokens_in)} in, {rate(found.tokens_out)} out"),
-    ]
-    if found.dollars_per_hour is not None:
-        facts.append(("", f"${found.dollars_per_hour:,.2f}/h"))
-    if found.errors:
-        facts.append(("errors", each(found.errors), "bold red"))
-    return _line(*facts)
+    )
+    dollars = [] if found.dollars_per_hour is None else [("", f"${found.dollars_per_hour:,.2f} an hour")]
+    second = _line(("tokens in", rate(found.tokens_in)), ("out", rate(found.tokens_out)), *dollars)
+    failed = [_line(("errors", each(found.errors), "bold red"))] if found.errors else []
+    return [first, second, *failed]
 
 
 def _callers(view: View) -> Part:
