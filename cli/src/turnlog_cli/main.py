@@ -191,6 +191,29 @@ def openapi(
 
 
 @app.command()
+def top(
+    url: Annotated[
+        list[str] | None,
+        typer.Option("--url", help="A service that serves /metrics; may be repeated (default: of the data folder)."),
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.2, max=3600, help="Seconds between looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, over one interval, then the end.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show live what a running Turnlog does: rates, times, lags, leaders, summaries, limits, replicas, servers.
+
+    In a terminal: q quits, p pauses, l goes on to the next log. Without one it looks once. With --json: one object an
+    interval.
+    """
+    from turnlog_cli.top.command import Wanted
+    from turnlog_cli.top.command import top as run
+
+    settings = _settings()
+    raise typer.Exit(run(settings, _folder(data_dir), Wanted(url or [], interval, once), _screen(as_json)))
+
+
+@app.command()
 def doctor(
     url: Url = None,
     log: Annotated[str | None, typer.Option("--log", help="Only this log (default: all).")] = None,
