@@ -1,6 +1,7 @@
 """The live view in a terminal."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar
@@ -17,7 +18,7 @@ from turnlog_cli.top.view import View
 
 NAMES = ("Requests", "Writes", "Reads", "Summaries", "Logs", "Callers", "Replicas", "Servers", "Sessions")
 WIDE_COLUMNS, TALL_LINES = 120, 36
-NOTES = 4
+NOTES, FRAME = 4, 2
 
 
 class TopApp(App[None]):
@@ -34,6 +35,7 @@ class TopApp(App[None]):
     #head, #notes { height: auto; }
     #notes { color: ansi_red; text-style: bold; }
     #parts { height: 1fr; scrollbar-size-vertical: 1; }
+    .part, #head, #notes { text-wrap: nowrap; text-overflow: ellipsis; }
     .part { height: auto; width: 1fr; }
     .roomy #parts { layout: grid; grid-size: 2; grid-rows: auto; }
     .roomy .part { border: round ansi_bright_black; border-title-style: bold; padding: 0 1; height: 100%; }
@@ -47,6 +49,8 @@ class TopApp(App[None]):
         self._view: View | None = None
         self._chosen = ""
         self.paused = False
+        self.failed: Exception | None = None
+        """A defect that ended it."""
 
     def compose(self) -> ComposeResult:
         """A line on top, what is wrong, the parts, the keys."""
@@ -61,10 +65,10 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.theme = "textual-ansi"
+        self.theme = "ansi-dark"
         self.query_one("#parts").focus()
         self._head()
-        self.run_worker(self._watch(), exit_on_error=True)
+        self.run_worker(self._watch())
 
     def on_resize(self) -> None:
         """Lay it out for the new size."""
@@ -84,6 +88,13 @@ class TopApp(App[None]):
             self._draw()
 
     async def _watch(self) -> None:
+        try:
+            await self._look_again_and_again()
+        except Exception as error:  # to be told by whoever runs us: Textual would print every local variable
+            self.failed = error
+            self.exit()
+
+    async def _look_again_and_again(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             began_s = loop.time()
@@ -111,8 +122,12 @@ class TopApp(App[None]):
         shown = self.query_one("#notes", Static)
         shown.update(_joined([Text(line, no_wrap=True, overflow="ellipsis") for line in said]))
         shown.display = bool(said)
-        room = Room(width - 6 if roomy else width, logs=max(1, height // 6), sessions=8 if roomy else 2)
-        for part in parts_of(self._view, room, self._chosen, self._history):
+        room = Room(width - 6 if roomy else width, logs=max(1, height // 6), sessions=8 if roomy else 1)
+        parts = parts_of(self._view, room, self._chosen, self._history)
+        if not roomy and (spare := height - FRAME - len(said) - sum(len(part.lines) for part in parts)) > 0:
+            room = dataclasses.replace(room, sessions=room.sessions + spare)
+            parts = parts_of(self._view, room, self._chosen, self._history)
+        for part in parts:
             self.query_one(f"#{part.name.lower()}", Static).update(_joined(_lines(part, roomy=roomy)))
 
     def _head(self) -> None:

@@ -35,10 +35,13 @@ async def _live(watch: Watch, wanted: Wanted) -> int:
     from turnlog_cli.top.app import TopApp  # half a second that the other ways do not need
 
     title = ", ".join(map(place, wanted.urls)) or "this data folder"
+    app = TopApp(watch.look, wanted.interval_s, title)
     try:
-        await TopApp(watch.look, wanted.interval_s, title).run_async()
+        await app.run_async()
     finally:
         await watch.close()
+    if app.failed is not None:
+        raise app.failed
     return 0
 
 

@@ -51,7 +51,7 @@ def _of_log(log: LogView) -> Iterator[str]:
     if log.queued_events > FULL_EVENTS:
         yield f"{count(log.queued_events)} events wait for a commit in log {log.log}"
     if log.unreadable_partitions:
-        yield f"{log.unreadable_partitions} partitions of log {log.log} are read from PostgreSQL while they are replayed"
+        yield f"{log.unreadable_partitions} partitions of log {log.log} are read from PostgreSQL while replayed"
 
 
 def place(url: str) -> str:

@@ -16,7 +16,7 @@ from turnlog_cli.top.view import Lag, LogView, Provider, Replica, Server, Sessio
 LABEL = 10
 _POSITION, _LAG, _LAG_MAX = 12, 14, 28
 _STATUS_STYLES = {"2xx": "green", "3xx": "", "4xx": "yellow", "429": "yellow", "5xx": "red"}
-_BARS = 20
+_BARS, _VALUE = 12, 6
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,17 @@ def labelled(part: Part) -> list[Text]:
 
 
 def _line(*facts: tuple[str, str] | tuple[str, str, str]) -> Text:
-    """`name value` for each fact, the value in its style; an empty name is left out."""
+    """`name value` for each fact, the value in its style; an empty name is left out. Values keep some room: what
+    follows a number that grows stays in its place."""
     line = Text(no_wrap=True, overflow="ellipsis")
     for index, (name, value, *style) in enumerate(facts):
         if index:
-            line.append("   ")
+            line.append("  ")
         if name:
             line.append(f"{name} ", "dim")
         line.append(value, style[0] if style else "")
+        line.append(" " * (_VALUE - len(value)))
     return line
-
-
-def _bad(value: float) -> str:
-    return "bold red" if value else ""
 
 
 def _requests(view: View) -> Part:
@@ -87,39 +85,37 @@ def _writes(view: View, history: History | None) -> Part:
     found = view.writes
     first = _line(
         ("turns", rate(found.turns), "bold"),
+        *_bars("turns", history),
         ("store p50", seconds(found.store_p50_s)),
         ("p99", seconds(found.store_p99_s)),
-        ("queued", count(found.queued_events)),
-        ("refused", rate(found.refused), _bad(found.refused)),
     )
     second = _line(
         ("commit p99", seconds(found.commit_p99_s)),
-        ("events each", count(found.batch_events)),
+        ("of", f"{count(found.batch_events)} events"),
         ("wait p99", seconds(found.wait_p99_s)),
-        ("duplicates", rate(found.duplicates)),
+        ("queued", count(found.queued_events)),
     )
-    return Part("Writes", (_with_bars(first, "turns", history), second))
+    third = [("refused", rate(found.refused), "bold red")] if found.refused else []
+    third += [("duplicates", rate(found.duplicates), "")] if found.duplicates else []
+    return Part("Writes", (first, second, *([_line(*third)] if third else [])))
 
 
 def _reads(view: View, history: History | None) -> Part:
     found = view.reads
     first = _line(
-        ("", rate(found.rate), "bold"),
-        ("p50", seconds(found.p50_s)),
+        ("reads", rate(found.rate), "bold"),
+        *_bars("reads", history),
+        ("read  p50", seconds(found.p50_s)),
         ("p99", seconds(found.p99_s)),
-        ("from Redis", percent(found.from_redis)),
-        ("live streams", count(found.streams)),
     )
-    lines = [_with_bars(first, "reads", history)]
+    second = _line(("from Redis", percent(found.from_redis)), ("live streams", count(found.streams)))
     if found.fallbacks:
-        lines.append(_line(("from PostgreSQL:", each(found.fallbacks))))
-    return Part("Reads", tuple(lines))
+        second.append_text(_line(("  from PostgreSQL:", each(found.fallbacks))))
+    return Part("Reads", (first, second))
 
 
-def _with_bars(line: Text, name: str, history: History | None) -> Text:
-    if history is None:
-        return line
-    return Text.assemble(line, "   ", (history.drawn(name, _BARS).lstrip(), "cyan"), no_wrap=True, overflow="ellipsis")
+def _bars(name: str, history: History | None) -> list[tuple[str, str, str]]:
+    return [] if history is None else [("", history.drawn(name, _BARS), "cyan")]
 
 
 def _logs(view: View, room: Room, chosen: str, history: History | None) -> Part:
@@ -274,4 +270,4 @@ def _session(session: Session, *, several: bool) -> Text:
 
 
 def _ago(age_s: float) -> str:
-    return seconds(max(1.0, round(age_s)))
+    return f"{round(age_s)} s" if age_s < 99.5 else seconds(age_s)
