@@ -45,9 +45,13 @@ def up(
 
     Starts PostgreSQL, NATS and Valkey under the data folder unless DATABASE_URL, NATS_URL or REDIS_URL name them.
     """
+    import os
+
     from turnlog_cli.stack import Plan
     from turnlog_cli.up import up as run
+    from turnlog_runtime.settings import check_all
 
+    check_all(os.environ)  # now and all at once, not in each service's log
     settings = _settings()
     plan = Plan(_folder(data_dir), settings, settings.port if port is None else port, verbose)
     run(plan, _screen(as_json))
