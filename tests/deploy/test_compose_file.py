@@ -85,9 +85,10 @@ def test_a_container_says_how_it_is(name: str, compose: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", sorted(ONCE))
 def test_what_ends_by_itself_is_waited_for_or_asked_for(name: str, compose: dict[str, Any]) -> None:
     waits = [service.get("depends_on", {}).get(name, {}) for service in compose["services"].values()]
-    assert "profiles" in compose["services"][name] or {"condition": "service_completed_successfully"}.items() <= next(
-        wait for wait in waits if wait
-    ).items()
+    assert (
+        "profiles" in compose["services"][name]
+        or {"condition": "service_completed_successfully"}.items() <= next(wait for wait in waits if wait).items()
+    )
 
 
 def test_nothing_waits_for_itself(compose: dict[str, Any]) -> None:
