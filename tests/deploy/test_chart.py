@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm's engine: valid for Kubernetes, hardened, and whole: what names a thing, finds it."""
+"""The Helm chart, rendered by Helm's engine: valid for Kubernetes, hardened, and whole: what names a thing finds it."""
 
 import json
 from collections.abc import Mapping
