@@ -6,15 +6,18 @@ when `up` ends. After a SIGKILL it stays: readers check that its process lives.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from turnlog_cli.errors import CommandError
+from turnlog_runtime.setting_problems import SettingsError
 from turnlog_runtime.settings import SharedSettings
+from turnlog_runtime.settings_given import value_in
 
-URL_VARIABLE, KEY_VARIABLE = "TURNLOG_URL", "TURNLOG_API_KEY"
+URL_VARIABLE, KEY_VARIABLE, KEY_FILE_VARIABLE = "TURNLOG_URL", "TURNLOG_API_KEY", "TURNLOG_API_KEY_FILE"
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def left_in(data_dir: Path) -> Addresses | None:
 
 def api(url: str | None, data_dir: Path) -> Api:
     """The API and what to show it. Its address: as given, from TURNLOG_URL, or of what runs in the data folder. The
-    credential: from TURNLOG_API_KEY, else the key of what runs there, which is shown to that alone. Raises
-    `CommandError`."""
+    credential: from TURNLOG_API_KEY or the file that TURNLOG_API_KEY_FILE names, else the key of what runs there, which
+    is shown to that alone. Raises `CommandError` or `SettingsError`."""
     found = running_in(data_dir)
     given = url or os.environ.get(URL_VARIABLE)
     if given and not given.startswith(("http://", "https://")):
@@ -95,7 +98,20 @@ def api(url: str | None, data_dir: Path) -> Api:
         )
     address = given.rstrip("/") if given else found.url if found is not None else ""
     own = found.api_key if found is not None and address == found.url else ""
-    return Api(address, os.environ.get(KEY_VARIABLE) or own or None)
+    return Api(address, key_in(os.environ) or own or None)
+
+
+def key_in(environment: Mapping[str, str]) -> str:
+    """The credential to show to the API, empty for none. Raises `SettingsError`."""
+    key, file = environment.get(KEY_VARIABLE, ""), environment.get(KEY_FILE_VARIABLE)
+    if file is None:
+        return key
+    if key:
+        raise SettingsError(f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set: unset one of them")
+    try:
+        return value_in(KEY_FILE_VARIABLE, file)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def owner_url(settings: SharedSettings, data_dir: Path) -> str:

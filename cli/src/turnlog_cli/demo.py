@@ -29,6 +29,7 @@ RECOVERY_S = 30.0
 CONTEXT_TOKENS = 1_600
 SUMMARY_TOKENS = 300
 URLS = ("DATABASE_URL", "NATS_URL", "REDIS_URL", "SECRET_KEY")
+FORGOTTEN = frozenset({*URLS, *(f"{name}_FILE" for name in URLS), "TURNLOG_URL"})
 
 
 def demo(file: Path | None, screen: Screen) -> None:
@@ -46,7 +47,7 @@ def forget_settings(environment: "os._Environ[str] | dict[str, str]") -> None:
     """Drop what is set for another Turnlog: the demo must never write into somebody's servers."""
     for name in list(environment):
         ours = name.upper().startswith("TURNLOG_") and name.upper() not in READ_ELSEWHERE
-        if ours or name.upper() in (*URLS, "TURNLOG_URL"):
+        if ours or name.upper() in FORGOTTEN:
             del environment[name]
 
 

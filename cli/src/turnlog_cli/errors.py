@@ -17,7 +17,7 @@ class CommandError(Exception):
 
 _SEE_DOCTOR = "`turnlog doctor` says what is reachable"
 ADVICE = {
-    "turnlog_runtime.door_settings.SettingsError": "",
+    "turnlog_runtime.setting_problems.SettingsError": "",
     "turnlog_embedded.errors.EmbeddedError": "",
     "turnlog_migrations.SchemaTooNew": "",
     "turnlog_migrations.SchemaBusy": "",

@@ -45,9 +45,13 @@ def up(
 
     Starts PostgreSQL, NATS and Valkey under the data folder unless DATABASE_URL, NATS_URL or REDIS_URL name them.
     """
+    import os
+
     from turnlog_cli.stack import Plan
     from turnlog_cli.up import up as run
+    from turnlog_runtime.settings import check_all
 
+    check_all(os.environ)  # now and all at once, not in each service's log
     settings = _settings()
     plan = Plan(_folder(data_dir), settings, settings.port if port is None else port, verbose)
     run(plan, _screen(as_json))
@@ -188,6 +192,29 @@ def openapi(
 
     found = asyncio.run(document())
     sys.stdout.write(reference(found) if markdown else json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def top(
+    url: Annotated[
+        list[str] | None,
+        typer.Option("--url", help="A service that serves /metrics; may be repeated (default: of the data folder)."),
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.2, max=3600, help="Seconds between looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, over one interval, then the end.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show live what a running Turnlog does: rates, times, lags, leaders, summaries, limits, replicas, servers.
+
+    In a terminal: q quits, p pauses, l goes on to the next log. Without one it looks once. With --json: one object an
+    interval.
+    """
+    from turnlog_cli.top.command import Wanted
+    from turnlog_cli.top.command import top as run
+
+    settings = _settings()
+    raise typer.Exit(run(settings, _folder(data_dir), Wanted(url or [], interval, once), _screen(as_json)))
 
 
 @app.command()

@@ -12,7 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from turnlog_cli.addresses import KEY_VARIABLE, URL_VARIABLE
+from turnlog_cli.addresses import URL_VARIABLE, key_in
 from turnlog_cli.addresses import api as api_of
 from turnlog_cli.attached import AttachedApi
 from turnlog_cli.stack import Plan
@@ -21,15 +21,14 @@ from turnlog_mcp.api import Api, ClientApi
 from turnlog_mcp.server import memory_server
 from turnlog_mcp.stdio import serve_stdio
 from turnlog_runtime.logs import configure_logging
-from turnlog_runtime.settings import ALL_SETTINGS, McpSettings, SharedSettings, load
+from turnlog_runtime.settings import McpSettings, SharedSettings, check_all, load
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def speak_mcp(settings: SharedSettings, url: str | None, data_dir: Path) -> None:
     """Serve one client. Raises `CommandError`, or what starting the system raises, before anything is served."""
-    for service in ALL_SETTINGS:  # now, not in each service's log
-        load(service)
+    check_all(os.environ)  # now, not in each service's log
     configure_logging("mcp", settings.log_level)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_speak(Plan(data_dir, settings, port=0), url or os.environ.get(URL_VARIABLE)))
@@ -51,7 +50,7 @@ async def _speak(plan: Plan, url: str | None) -> None:
 
 async def _api(cleanup: AsyncExitStack, plan: Plan, url: str | None, call_s: float) -> Api:
     if url is None:
-        key = os.environ.get(KEY_VARIABLE) or None
+        key = key_in(os.environ) or None
         return await cleanup.enter_async_context(AttachedApi(plan, key, call_s, _say))
     found = api_of(url, plan.data_dir)
     client = AsyncClient(found.url, api_key=found.key, retry=RetryPolicy(total_s=call_s))

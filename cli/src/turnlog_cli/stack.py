@@ -27,7 +27,13 @@ FAILED_STARTS = 3
 API = "api"
 MODULES = {API: "turnlog_cli.api", "projector": "turnlog_projector", "compressor": "turnlog_compressor"}
 LONGEST_PAUSE_S = 10.0
-_NOT_FOR_SERVICES = ("TURNLOG_DATABASE_OWNER_URL", "TURNLOG_API_KEY")
+_NOT_FOR_SERVICES = frozenset(
+    {"TURNLOG_DATABASE_OWNER_URL", "TURNLOG_DATABASE_OWNER_URL_FILE", "TURNLOG_API_KEY", "TURNLOG_API_KEY_FILE"}
+)
+_ADDRESSES = ("DATABASE_URL", "NATS_URL", "REDIS_URL")
+_SAID_ANEW = frozenset(
+    f"{prefix}{name}{ending}" for prefix in ("", "TURNLOG_") for name in _ADDRESSES for ending in ("", "_FILE")
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ def addresses_of(settings: SharedSettings, servers: Servers, url: str) -> Addres
 def child_environment(ours: Mapping[str, str], addresses: Addresses, host: str, port: int) -> dict[str, str]:
     """Our environment with the addresses in it, and without what services have no use for: the owner's address (they
     never change the schema) and a key."""
-    kept = {name: value for name, value in ours.items() if name.upper() not in _NOT_FOR_SERVICES}
+    kept = {name: value for name, value in ours.items() if name.upper() not in _NOT_FOR_SERVICES | _SAID_ANEW}
     return kept | {
         "TURNLOG_DATABASE_URL": addresses.database_url,
         "TURNLOG_NATS_URL": addresses.nats_url,

@@ -15,7 +15,6 @@ from turnlog_cli.screen import Screen, marked
 from turnlog_cli.stack import Plan, Stack, running
 from turnlog_events.ids import DEFAULT_TENANT
 from turnlog_runtime.door_settings import is_loopback
-from turnlog_runtime.settings import ALL_SETTINGS, load
 
 SERVER_NAMES = {"postgres": "PostgreSQL", "nats": "NATS", "valkey": "Valkey"}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,8 +22,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def up(plan: Plan, screen: Screen) -> None:
     """Run until a signal. A second one ends everything at once."""
-    for settings in ALL_SETTINGS:  # now, not in each service's log
-        load(settings)
     asyncio.run(_up(plan, screen))
 
 

@@ -1,6 +1,7 @@
 """The projector as a process: settings, logging, store, bus, then a projector for each log until a signal."""
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from turnlog_projector.upkeep import UpkeepOptions
 from turnlog_runtime.health import Check, Health, nothing
 from turnlog_runtime.lifecycle import run, serving
 from turnlog_runtime.logs import configure_logging
-from turnlog_runtime.settings import ProjectorSettings, load, required_url
+from turnlog_runtime.settings import ProjectorSettings, SettingsError, load, required_url
 from turnlog_views import ViewWriter, WriterSettings
 
 
@@ -65,6 +66,11 @@ def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: s
 
 
 if __name__ == "__main__":
-    loaded = load(ProjectorSettings)
+    try:
+        loaded = load(ProjectorSettings)
+        for value, name in ((loaded.database_url, "DATABASE_URL"), (loaded.redis_url, "REDIS_URL")):
+            required_url(value, name)
+    except SettingsError as error:
+        sys.exit(f"turnlog-projector: {error}")
     configure_logging("projector", loaded.log_level)
     run(lambda stop: main(stop, loaded))
