@@ -13,7 +13,7 @@ from rolling import Replica
 from turnlog_bench.gateway import Gateway
 from turnlog_bench.process import free_port
 
-DRAIN_S = 1.5
+DRAIN_S = 5.0
 SHIPPED = Path(__file__).parents[1] / "deploy" / "nginx"
 
 

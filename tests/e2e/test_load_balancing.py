@@ -3,13 +3,12 @@ clients when one of them is killed, paused or replaced under load."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from balanced import Balanced, balanced
-from balanced_load import CLIENTS, CLIENT_TIMEOUT_S, Load, placements
+from balanced_load import CLIENT_TIMEOUT_S, CLIENTS, Load, placements
 from conftest import RealServers
 from making import new_log
 from querying import fresh
@@ -19,6 +18,7 @@ from turnlog_events.event import TURN_STORED
 from turnlog_eventstore import Store
 
 PAUSE_S = 2.0
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ async def test_replicas_are_replaced_one_after_the_other_and_no_request_fails(
 ) -> None:
     async with Load(system.url) as load:
         await load.more(10)
-        for replica in (system.ingest[0], system.query[0], system.ingest[1], system.query[1]):
-            await restarted(replica)
+        for pair in zip(system.ingest, system.query, strict=True):
+            await asyncio.gather(*map(restarted, pair))
             await load.more(5)
     assert load.failures("write", "read") == [], system.gateway.log()
     await check(load, store, log)

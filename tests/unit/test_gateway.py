@@ -18,7 +18,7 @@ def test_each_port_has_a_line_with_the_shipped_parameters() -> None:
     made = upstreams(SHIPPED, {"ingest": (1001, 1002), "query": (2001,)})
     assert "server 127.0.0.1:1001 max_fails=2 fail_timeout=1s;" in made
     assert "server 127.0.0.1:1002 max_fails=2 fail_timeout=1s;" in made
-    assert "server 127.0.0.1:2001 resolve;" in made
+    assert "server 127.0.0.1:2001;" in made
     assert "ingest:8080" not in made
     assert "query-" not in made
 
@@ -31,7 +31,7 @@ def test_what_is_no_address_stays() -> None:
 
 
 def test_an_upstream_without_servers_here_refuses() -> None:
-    assert "server 127.0.0.1:1 resolve;" in upstreams(SHIPPED, {"ingest": (1001,)})
+    assert "server 127.0.0.1:1;" in upstreams(SHIPPED, {"ingest": (1001,)})
 
 
 def test_an_upstream_that_is_not_shipped_is_an_error() -> None:

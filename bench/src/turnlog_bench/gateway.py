@@ -1,7 +1,7 @@
 """nginx with the configuration that is shipped (`deploy/nginx`), in front of processes of this machine. Called by the
 bench and by the tests of load balancing.
 
-Only where to listen and where the services are is replaced; every parameter of a shipped server line is kept.
+Only where to listen and where the services are is replaced; what a shipped server line says of failures is kept.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ def program() -> Path:
 
 def upstreams(shipped: str, ports: Mapping[str, Sequence[int]]) -> str:
     """The shipped upstreams with servers at these ports of this machine instead, by upstream: one line each, with the
-    parameters of the first shipped one. Upstreams that are not in `ports` get a server that refuses connections.
+    parameters of the first shipped one (but `resolve`). Upstreams that are not in `ports` get a server that refuses
+    connections.
 
     Raises `GatewayFailed` when `ports` names an upstream that is not shipped, or a shipped one has no server.
     """
@@ -47,7 +48,8 @@ def upstreams(shipped: str, ports: Mapping[str, Sequence[int]]) -> str:
         if first is None:
             raise GatewayFailed(f"the shipped upstream {block['name']} has no server")
         rest = _SERVER.sub("", block["body"])
-        lines = [f"    server 127.0.0.1:{port}{first['parameters']};" for port in ports.get(block["name"], (1,))]
+        kept = first["parameters"].replace(" resolve", "")  # an address needs no looking up
+        lines = [f"    server 127.0.0.1:{port}{kept};" for port in ports.get(block["name"], (1,))]
         return "\n".join([f"upstream {block['name']} {{", *lines, rest.strip("\n"), "}"])
 
     return _BLOCK.sub(replaced, shipped)
