@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: (?P<what>[\w./-]+)@(?P<pin>[0-9a-f]{40}) # v\d+\.\d+\.\d+$")
 OURS = re.compile(r"uses: (?P<path>\./\S+) # zizmor: ignore\[self-repository\]$")
-NAMED_PATH = re.compile(r"(?<![\w./$}-])((?:\.github|deploy|docs|tests|\.ci)/[\w./-]+)")
+NAMED_PATH = re.compile(r"(?<![\w./$}\\-])((?:\.github|deploy|docs|tests|\.ci)/[\w./-]+)")
 MADE_BY = re.compile(r"\bmake ([a-z-]+)")
 
 

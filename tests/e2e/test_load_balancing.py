@@ -3,11 +3,12 @@ clients when one of them is killed, paused or replaced under load."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 
-from balanced import Balanced, balanced
+from balanced import STREAMS_MAX, Balanced, balanced
 from balanced_load import CLIENT_TIMEOUT_S, CLIENTS, Load, placements
 from conftest import RealServers
 from making import new_log
@@ -104,7 +105,7 @@ async def test_a_replica_that_hangs_delays_and_nothing_is_lost_or_stored_twice(
 async def test_the_same_turn_sent_many_times_at_once_is_stored_once(system: Balanced, store: Store) -> None:
     session = fresh("once")
     async with AsyncClient(system.url, api_key="") as client:
-        sends = [client.store(session, "user", "once", turn_id="the one") for _ in range(24)]
+        sends = [client.store(session, "user", "once", turn_id="the-one") for _ in range(24)]
         answers = await asyncio.gather(*sends)
     assert {(a.version, a.position) for a in answers} == {(1, answers[0].position)}
     assert sum(not answer.duplicate for answer in answers) == 1
@@ -139,6 +140,20 @@ async def test_what_a_dying_replica_may_have_stored_is_not_sent_to_another(
             assert answer.json()["error"]["code"] == "outcome_unknown"
     for session in unknown:
         assert await events_of(store, session) == 1
+
+
+async def test_a_caller_who_is_refused_streams_takes_no_replica_from_the_others(system: Balanced) -> None:
+    session = fresh("streams")
+    async with AsyncExitStack() as streams, httpx.AsyncClient(base_url=system.url, timeout=30) as client:
+        path = f"/v1/sessions/{session}"
+        (await client.post(f"{path}/turns", json=TURN)).raise_for_status()
+        statuses = [
+            (await streams.enter_async_context(client.stream("GET", f"{path}/events"))).status_code
+            for _ in range(3 * STREAMS_MAX)
+        ]
+        assert set(statuses) == {200, 503}
+        reads = [await client.get(f"{path}/turns") for _ in range(20)]
+        assert {read.status_code for read in reads} == {200}
 
 
 TURN = {"role": "user", "content": "said once"}
