@@ -14,8 +14,6 @@ from turnlog_bench.gateway import Gateway
 from turnlog_bench.process import free_port
 
 DRAIN_S = 5.0
-STREAMS_MAX = 12
-"""Live streams that one query replica serves."""
 SHIPPED = Path(__file__).parents[1] / "deploy" / "nginx"
 
 
@@ -45,7 +43,6 @@ async def balanced(servers: RealServers, log: str, folder: Path) -> AsyncIterato
         "TURNLOG_LOG": log,
         "TURNLOG_LOGS": log,
         "TURNLOG_DRAIN_S": str(DRAIN_S),
-        "TURNLOG_STREAMS_MAX": str(STREAMS_MAX),
     }
 
     def replica(service: str, number: int, port_setting: str = "TURNLOG_PORT") -> Replica:

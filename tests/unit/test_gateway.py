@@ -1,5 +1,8 @@
 """The shipped nginx configuration in front of other servers: only addresses change."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from turnlog_bench.gateway import GatewayFailed, upstreams
@@ -42,3 +45,12 @@ def test_an_upstream_that_is_not_shipped_is_an_error() -> None:
 def test_a_shipped_upstream_without_a_server_is_an_error() -> None:
     with pytest.raises(GatewayFailed, match="query has no server"):
         upstreams("upstream query { keepalive 1; }", {"query": (1,)})
+
+
+@pytest.mark.parametrize("path", ["nginx/upstreams.conf", "helm/turnlog/templates/gateway.yaml"])
+def test_no_answer_to_one_caller_takes_a_replica_from_the_others(path: str) -> None:
+    """nginx counts a 503 that it may ask elsewhere for as a failure of the replica, and leaves it out for all."""
+    shipped = (Path(__file__).parents[2] / "deploy" / path).read_text()
+    servers = re.findall(r"\bserver \S+:8080[^;]*;", shipped)
+    assert servers
+    assert [server for server in servers if "max_fails=0" not in server] == []
