@@ -21,7 +21,7 @@ from turnlog_bench import material
 from turnlog_bench.orders import Order, Outcome
 
 MOST_SINGLE_PER_S = 12_000
-MOST_MANY_PER_S = 400
+MOST_TURNS_PER_S = 40_000
 FROM_REDIS = b'"source":"redis"}'
 _LENGTH = b"content-length: "
 
@@ -130,14 +130,15 @@ class Connection(asyncio.Protocol):
 
 def requests_of(order: Order) -> Iterator[bytes]:
     """Everything that may be sent, rendered; without an end where repeating does no harm."""
-    requests = material.showing(order.key, _rendered(order))
+    named = material.naming_tenants(order.place, order.tenants, order.prefix, _rendered(order))
+    requests = material.showing(order.key, named)
     return iter(requests) if order.kind in ("many", "single") else _for_ever(requests)
 
 
 def _rendered(order: Order) -> list[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
-        count = int(MOST_MANY_PER_S * span_s) + order.concurrency
+        count = int(MOST_TURNS_PER_S / order.turns * span_s) + order.concurrency
         return material.many_posts(order.prefix, order.place, order.sessions, count, order.turns, order.headers)
     if order.kind == "same":
         return material.single_posts(order.prefix, order.place, order.sessions, 1_000)
@@ -159,8 +160,10 @@ async def carry_out(order: Order) -> Outcome:
     loop = asyncio.get_running_loop()
     run = Run(order, requests_of(order))
     connections = []
-    for _ in range(order.concurrency):
-        _, connection = await loop.create_connection(lambda: Connection(run), "127.0.0.1", order.port)
+    ports = (order.port, *order.more_ports)
+    for number in range(order.concurrency):
+        port = ports[number % len(ports)]
+        _, connection = await loop.create_connection(lambda: Connection(run), "127.0.0.1", port)
         connections.append(connection)
     run.open = len(connections)
     cpu_began, began = time.process_time(), time.perf_counter()
