@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-START_S, STOP_S = 60.0, 15.0
+START_S, STOP_S = 120.0, 30.0
 OURS = ("TURNLOG_", "DATABASE_URL", "NATS_URL", "REDIS_URL", "SECRET_KEY")
 
 
