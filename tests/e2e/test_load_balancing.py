@@ -2,7 +2,10 @@
 clients when one of them is killed, paused or replaced under load."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +20,7 @@ from turnlog_client import AsyncClient
 from turnlog_events.event import TURN_STORED
 from turnlog_eventstore import Store
 
+SMOKE = Path(__file__).parents[2] / ".github" / "smoke.py"
 PAUSE_S = 2.0
 pytestmark = pytest.mark.timeout(300)
 
@@ -139,6 +143,18 @@ async def test_what_a_dying_replica_may_have_stored_is_not_sent_to_another(
             assert answer.json()["error"]["code"] == "outcome_unknown"
     for session in unknown:
         assert await events_of(store, session) == 1
+
+
+def smoke(url: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(SMOKE), "--wait", "20"]
+    return subprocess.run(command, env={"TURNLOG_URL": url}, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_check_of_a_deployment_passes_here(system: Balanced) -> None:
+    done = smoke(system.url)
+    assert done.returncode == 0, done.stderr
+    assert "it works: stored at" in done.stdout
+    assert "read back" in done.stdout
 
 
 TURN = {"role": "user", "content": "said once"}
