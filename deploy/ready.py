@@ -1,7 +1,7 @@
 """Whether the service in this container is ready: exit code 0 when /readyz answers 200, 1 with the reason otherwise.
 
-The health check of the images, which have neither curl nor a shell's tools. `python ready.py [port [host]]`; the port is
-8080 unless it is given. The standard library's `socket` alone, since it is started every few seconds.
+The health check of the images, which have no curl: `python ready.py [port [host]]`, by default 8080 of this machine.
+The standard library's `socket` alone, since it is started every few seconds.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""The gateway's nginx for the tests: deploy/nginx with upstreams of the test, on a free port, in a folder of its own."""
+"""The gateway's nginx for the tests: deploy/nginx with upstreams of the test, a free port, in a folder of its own."""
 
 import contextlib
 import os

@@ -1,7 +1,8 @@
-"""The Helm chart, rendered by Helm's engine: valid for Kubernetes, hardened, and whole: what names a thing, finds it."""
+"""The Helm chart, rendered by Helm's engine: valid for Kubernetes, hardened, and whole: what names a thing finds it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import kubernetes_validate
@@ -15,6 +16,14 @@ CUSTOM = frozenset({"PodMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute"}
 """Kinds that Kubernetes itself does not know: their schemas come with their operators."""
 VERSIONS = ("1.27", kubernetes_validate.latest_version())
 PARTS = ("ingest", "query", "projector", "compressor", "mcp", "gateway")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas_read_once() -> Iterator[None]:
+    """kubernetes-validate reads megabytes of definitions anew for every object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -41,6 +50,14 @@ def test_kubernetes_takes_every_object(rendered: Rendered, version: str) -> None
                 kubernetes_validate.validate(found, version, strict=True)
         else:
             kubernetes_validate.validate(found, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_would_object_to_a_field_it_does_not_know(version: str) -> None:
+    found = json.loads(json.dumps(render(MINIMAL).named("Deployment", "demo-turnlog-query")))
+    found["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readynessProbe"):
+        kubernetes_validate.validate(found, version, strict=True)
 
 
 def test_names_are_unique_and_short_enough(rendered: Rendered) -> None:

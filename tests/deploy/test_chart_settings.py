@@ -1,4 +1,4 @@
-"""What the chart's pods are told: settings that exist, secrets that they need and no others, routes to who offers them."""
+"""What the chart's pods are told: settings that exist, secrets that they need and no others; and where calls go."""
 
 import re
 from collections.abc import Mapping

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
@@ -58,7 +57,7 @@ def test_nginx_takes_the_files(tmp_path: Path) -> None:
 
 
 def test_nginx_takes_the_shipped_upstreams(tmp_path: Path) -> None:
-    """Debian's nginx is older than `resolve` (1.27.3), and has no such names: both are taken out, the rest is as it is."""
+    """Debian's nginx is older than `resolve` (1.27.3), and has no such names: both are taken out, the rest stays."""
     shipped = (SHIPPED / "upstreams.conf").read_text()
     known = re.sub(r"server (\w+):8080 resolve ", "server 127.0.0.1:8080 ", shipped)
     assert known.count("127.0.0.1:8080") == 3
@@ -104,7 +103,7 @@ async def test_a_read_is_asked_elsewhere(call: tuple[str, str], manner: Manner, 
     assert {answer.text for answer in answers} == {"query2"}
 
 
-async def test_a_read_that_nobody_answers_is_503(tmp_path: Path) -> None:
+def test_a_read_that_nobody_answers_is_503(tmp_path: Path) -> None:
     with gateway(tmp_path, {part: [] for part in PARTS}) as running:
         answer = httpx.get(running.url + TURNS)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "deadline_exceeded")
@@ -153,7 +152,7 @@ async def test_metrics_are_not_for_the_outside(tmp_path: Path) -> None:
     assert sum(map(front.seen, PARTS)) == 0
 
 
-async def test_a_body_too_large_for_any_call_ends_at_the_gateway(tmp_path: Path) -> None:
+def test_a_body_too_large_for_any_call_ends_at_the_gateway(tmp_path: Path) -> None:
     with gateway(tmp_path, {part: [] for part in PARTS}) as running:
         answer = httpx.post(running.url + "/v1/turns", content=b"x" * (18 << 20))
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
@@ -170,7 +169,7 @@ def test_what_the_gateway_says_stands_in_the_table_of_errors() -> None:
 
 
 @pytest.fixture(scope="module")
-async def offered() -> AsyncIterator[dict[tuple[str, str], set[str]]]:
+async def offered() -> dict[tuple[str, str], set[str]]:
     """Which services offer each call of the API."""
 
     def no_hub(log: str) -> LiveHub:
@@ -186,7 +185,7 @@ async def offered() -> AsyncIterator[dict[tuple[str, str], set[str]]]:
         for path, item in (await document_of(app))["paths"].items():
             for method in item:
                 found.setdefault((method.upper(), re.sub(r"\{.*?\}", "{}", path)), set()).add(part)
-    yield found
+    return found
 
 
 async def test_every_call_goes_to_a_service_that_offers_it(

@@ -140,7 +140,7 @@ def test_every_problem_is_told_at_once_with_what_may_be_given() -> None:
     assert set(said) == {
         "TURNLOG_PORT is '99999': must be a whole number from 0 to 65,535 (default 8080)",
         "TURNLOG_LOG_LEVEL is 'loud': must be debug, info, warning or error (default info)",
-        "TURNLOG_DEADLINE_S is 'nan': must be a number above 0, at most 60 (default 5.0)",
+        "TURNLOG_DEADLINE_S is 'nan': must be a number above 0, at most 60 (default 5)",
         "TURNLOG_DRAIN_S is empty: must be a number from 0 to 300 (default 0.3)",
         "TURNLOG_LIMIT_KEY_TURNS_PER_MINUTE is '5': must be 0 (no limit), or at least the 1000 turns that one request "
         "may store (default 60000)",

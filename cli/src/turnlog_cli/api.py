@@ -18,9 +18,11 @@ from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_limits import limits_gate
 from turnlog_query.service import query
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving, spare_the_collector
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run, spare_the_collector
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, McpSettings, QuerySettings, SettingsError, load, required_url
 
@@ -35,6 +37,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-api: {error}")
     configure_logging("api", writing.log_level)
+    metrics.started("api")
 
     async def serve(stop: asyncio.Event) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -58,8 +61,7 @@ def main() -> None:
             }
             api = OneApi(writes, reads, gate)
             served = WithMcp(api)
-            health = Health(served, checks, stop)
-            async with serving(health, writing.host, writing.port, writing.shutdown_s, writing.drain_s):
+            async with api_port("api", served, checks, writing, stop):
                 # Loading the SDK takes half as long as all the rest, so the API does not wait for it.
                 service = await asyncio.to_thread(_mcp_service)
                 served.add(await stack.enter_async_context(service.mcp(service.api_of(speaking, api), speaking, gate)))

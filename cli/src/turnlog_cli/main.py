@@ -4,6 +4,7 @@ import io
 import shutil
 import sys
 import textwrap
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class Service(StrEnum):
+    """The services whose settings can be asked for."""
+
+    INGEST = "ingest"
+    QUERY = "query"
+    PROJECTOR = "projector"
+    COMPRESSOR = "compressor"
+    MCP = "mcp"
+
 
 app.add_typer(keys)
 app.add_typer(logs)
@@ -192,6 +204,25 @@ def openapi(
 
     found = asyncio.run(document())
     sys.stdout.write(reference(found) if markdown else json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command("config")
+def show_config(
+    service: Annotated[Service | None, typer.Option("--service", help="Only what this service reads.")] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not the default.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The reference page of all settings instead.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the settings in effect and where each came from, passwords hidden. Ends with 2 if any is wrong."""
+    if markdown:
+        from turnlog_cli.settings_page import page
+
+        sys.stdout.write(page())
+        return
+    from turnlog_cli.configuration import tell_settings
+
+    tell_settings(service.value if service else None, data_dir, changed=changed, screen=_screen(as_json))
 
 
 @app.command()

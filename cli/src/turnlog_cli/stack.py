@@ -18,6 +18,7 @@ from turnlog_cli.addresses import write as write_addresses
 from turnlog_cli.binding import free_port, url_of
 from turnlog_cli.errors import CommandError
 from turnlog_cli.keys_at_start import StartKeys, keys_at_start
+from turnlog_cli.metrics_folder import empty_folder
 from turnlog_cli.worker import Order, Say, Worker
 from turnlog_embedded import EmbeddedError, Servers, ServerSpec, hold, start
 from turnlog_runtime.settings import SharedSettings
@@ -123,6 +124,7 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
         cleanup.callback(write_addresses(data_dir, addresses).unlink, missing_ok=True)
         logs = None if plan.verbose else data_dir / "logs"
         environment = child_environment(os.environ, addresses, host, port)
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(empty_folder(data_dir))
         workers = {name: Worker(_order(name, environment, plan, logs), say) for name in MODULES}
         stack = Stack(addresses, servers, workers, say, plan.settings.drain_s + plan.settings.shutdown_s + 5, keys)
         cleanup.push_async_callback(stack.stop_workers)
@@ -174,8 +176,8 @@ def child_environment(ours: Mapping[str, str], addresses: Addresses, host: str, 
 
 def _order(name: str, environment: Mapping[str, str], plan: Plan, logs: Path | None) -> Order:
     own = dict(environment)
-    if plan.settings.metrics_port and name == "compressor":  # one port each
-        own["TURNLOG_METRICS_PORT"] = str(plan.settings.metrics_port + 1)
+    if name != API:  # the API's process serves the metrics of all
+        own["TURNLOG_METRICS_PORT"] = "0"
     return Order(name, MODULES[name], own, logs / f"{name}.log" if logs is not None else None)
 
 

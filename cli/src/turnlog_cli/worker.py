@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from turnlog_cli.metrics_folder import left
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 STEADY_S = 20.0  # one that ran so long begins again with the first pause
 LOG_KEPT_BYTES = 16 * 1024 * 1024
@@ -56,6 +58,7 @@ class Worker:
             began = time.monotonic()
             self._process = await self._start()
             status = await self._process.wait()
+            left(self.order.name, self.order.environment)
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - began > STEADY_S else failures
@@ -107,7 +110,7 @@ class Worker:
         stdin = asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE
         try:
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "turnlog_cli.launch", str(os.getpid()), self.order.module),
+                *(sys.executable, "-m", "turnlog_cli.launch", str(os.getpid()), self.order.name, self.order.module),
                 stdin=stdin,
                 stdout=log_fd,
                 stderr=log_fd,

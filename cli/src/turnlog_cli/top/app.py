@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from turnlog_cli.top.view import View
 
 NAMES = ("Requests", "Writes", "Reads", "Summaries", "Logs", "Callers", "Replicas", "Servers", "Sessions")
 WIDE_COLUMNS, TALL_LINES = 120, 36
-NOTES, FRAME = 4, 2
+NOTES, FRAME, BORDERS = 4, 2, 2
 
 
 class TopApp(App[None]):
@@ -122,9 +122,9 @@ class TopApp(App[None]):
         shown = self.query_one("#notes", Static)
         shown.update(_joined([Text(line, no_wrap=True, overflow="ellipsis") for line in said]))
         shown.display = bool(said)
-        room = Room(width - 6 if roomy else width, logs=max(1, height // 6), sessions=8 if roomy else 1)
+        room = Room(width - 6 if roomy else width, logs=max(1, height // 6))
         parts = parts_of(self._view, room, self._chosen, self._history)
-        if not roomy and (spare := height - FRAME - len(said) - sum(len(part.lines) for part in parts)) > 0:
+        if (spare := height - FRAME - len(said) - _height(parts, roomy=roomy)) > 0:
             room = dataclasses.replace(room, sessions=room.sessions + spare)
             parts = parts_of(self._view, room, self._chosen, self._history)
         for part in parts:
@@ -137,6 +137,15 @@ class TopApp(App[None]):
         room = self.size.width - len(at) - 2
         head.truncate(max(0, room), overflow="ellipsis", pad=True)
         self.query_one("#head", Static).update(Text.assemble(head, "  ", at, no_wrap=True))
+
+
+def _height(parts: Sequence[Part], *, roomy: bool) -> int:
+    """The lines that the parts take: below each other, or with borders, two side by side but for the logs."""
+    if not roomy:
+        return sum(len(part.lines) for part in parts)
+    lines = {part.name: len(part.lines) + BORDERS for part in parts}
+    rows = [("Requests", "Writes"), ("Reads", "Summaries"), ("Logs",), ("Callers", "Replicas"), ("Servers", "Sessions")]
+    return sum(max(lines[name] for name in row) for row in rows)
 
 
 def _lines(part: Part, *, roomy: bool) -> list[Text]:

@@ -25,7 +25,7 @@ class Room:
 
     columns: int = 100
     logs: int = 100
-    sessions: int = 3
+    sessions: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _requests(view: View) -> Part:
     found = view.requests
     classes = {name: found.by_status.get(name, 0.0) for name in ("2xx", "4xx", "429", "5xx")} | found.by_status
     shown = [(name, rate(value), _STATUS_STYLES.get(name, "") if value else "") for name, value in classes.items()]
-    lines = [_line(("", rate(found.rate), "bold"), *shown, ("in progress", count(found.in_progress)))]
+    lines = [_line(("", rate(found.rate), "bold"), *shown, ("running", count(found.in_progress)))]
     if len(found.by_service) > 1:
         lines.append(_line(*((name, rate(value)) for name, value in sorted(found.by_service.items()))))
     return Part("Requests", tuple(lines))

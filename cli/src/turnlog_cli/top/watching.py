@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -66,16 +67,25 @@ def watch_of(settings: SharedSettings, data_dir: Path, urls: list[str]) -> Watch
     if urls:
         given = [url.rstrip("/").removesuffix("/metrics") for url in urls]
         return Watch(Fetcher(lambda: given), lambda: _servers(settings, None))
-    last = addresses.api(None, data_dir).url
+    last = _metrics_of(addresses.api(None, data_dir).url, settings)
     elsewhere = addresses.URL_VARIABLE in os.environ
 
     def places() -> list[str]:
         nonlocal last
         if not elsewhere and (found := addresses.running_in(data_dir)) is not None:
-            last = found.url
+            last = _metrics_of(found.url, settings)
         return [last]
 
     return Watch(Fetcher(places), lambda: _servers(settings, None if elsewhere else data_dir))
+
+
+def _metrics_of(url: str, settings: SharedSettings) -> str:
+    """Where an API's metrics are: beside it, or on the port that the settings name."""
+    if not settings.metrics_port:
+        return url
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{settings.metrics_port}"
 
 
 def _servers(settings: SharedSettings, data_dir: Path | None) -> Known:

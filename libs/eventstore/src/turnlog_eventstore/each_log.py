@@ -64,6 +64,8 @@ async def kept_running(log: str, run: Run, stop: asyncio.Event) -> None:
         except Exception as error:  # the outermost loop of a log's worker: whatever it was, begin again
             if time.monotonic() - began > AGAIN_MAX_S:
                 pause_s = AGAIN_S
-            _log.warning("log_worker_failed", log=log, cause=type(error).__name__, detail=str(error), pause_s=pause_s)
+            ours = type(error).__module__.startswith("turnlog_")  # what others say may hold content
+            detail = str(error) if ours else None
+            _log.warning("log_worker_failed", log=log, cause=type(error).__name__, detail=detail, pause_s=pause_s)
         await passed(stop, pause_s * random.uniform(0.5, 1.0))
         pause_s = min(pause_s * 2, AGAIN_MAX_S)

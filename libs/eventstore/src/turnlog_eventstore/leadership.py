@@ -18,6 +18,7 @@ import structlog
 
 from turnlog_eventstore.connections import within
 from turnlog_eventstore.leader_session import LeaderSession, Seen
+from turnlog_eventstore.metrics import tell_leading
 from turnlog_eventstore.spread import Standing, kind_of, moves
 from turnlog_eventstore.waiting import passed
 
@@ -74,14 +75,21 @@ class Leaderships:
             if self._task is None:
                 self._task = asyncio.create_task(self._contend())
             self._wake.set()
+            tell_leading(name, leads=False)
             try:
                 await candidacy.granted.wait()
+                tell_leading(name, leads=True)
                 yield candidacy.leadership
             finally:
                 del self._candidacies[name]
+                tell_leading(name, leads=False)
                 self._wake.set()
                 if not self._candidacies:
                     await self.close()
+
+    def leads(self, name: str) -> bool:
+        """Whether this process leads `name`, and may go on."""
+        return self._holds(name) and not self._candidacies[name].lost
 
     async def close(self) -> None:
         """Let go of everything at once."""

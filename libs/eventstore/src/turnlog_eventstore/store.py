@@ -110,6 +110,11 @@ class Store(TenantReads):
         """The names of all logs."""
         return [row[0] for row in await self._rows("logs")]
 
+    async def standings(self, logs: Sequence[str], positions: Sequence[int]) -> list[tuple[int, int | None]]:
+        """For each log with its position: where it ends (0 while it is empty), and the age in microseconds of the event
+        after the position (None: there is none)."""
+        return [(row[0], row[1]) for row in await self._rows("standings", list(logs), list(positions))]
+
     async def start_task(self, tenant: str, task_id: str) -> None:
         """Record that a compressor takes the task up. Safe to repeat."""
         await self._connections.write(lambda c: c.execute(statement("start_task"), tenant, task_id))
@@ -133,6 +138,10 @@ class Store(TenantReads):
         """Wait for leadership of `name` (a kind, '/', and what is led). All of one store share a connection of their
         own, and those of a kind spread over the replicas that contend for them: see `Leaderships`."""
         return self._leaderships.hold(name)
+
+    def leads(self, name: str) -> bool:
+        """Whether this process leads `name` now."""
+        return self._leaderships.leads(name)
 
     async def scan(self, log: str, after: int, batch_events: int) -> AsyncIterator[list[Event]]:
         """The whole log after a position in batches, up to where it ends now."""

@@ -14,17 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import Gauge
 
 from turnlog_bus import Bus, BusError, StreamMissing, StreamName
 from turnlog_events.errors import EventError
 from turnlog_events.event import Event
 from turnlog_eventstore import Appended, AppendRequest, LogHead, Store, StoreError, StoreUnavailable
 from turnlog_eventstore.waiting import passed
+from turnlog_follow.metrics import FENCED
 
-FENCED = Gauge(
-    "turnlog_log_fenced", "1 while the stream holds what PostgreSQL does not, and writes are refused", ["log"]
-)
 NATS_S = 0.5
 """How long a first append waits for each of the two answers of NATS that a comparison takes."""
 LOOKS = 3

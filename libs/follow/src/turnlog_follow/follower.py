@@ -16,6 +16,7 @@ from turnlog_events.errors import Corrupt
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS, check_event
 from turnlog_eventstore import LogHead, Store, StoreUnavailable
+from turnlog_follow.lag import FollowerLag
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,17 @@ class IncarnationChanged(Exception):
 class Follower:
     """Follows one log. One `batches` iteration at a time."""
 
-    def __init__(self, store: Store, bus: Bus | None, log: str, settings: FollowSettings = FollowSettings()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus | None,
+        log: str,
+        settings: FollowSettings = FollowSettings(),
+        lag: FollowerLag | None = None,
+    ) -> None:
+        """`lag` is told how far the consumer has come: a batch counts as handled when the next one is asked for."""
         self._store, self._bus, self.log, self._settings = store, bus, log, settings
+        self._lag = lag
         self._incarnation = ""
         self._head = 0
         self._chain = GENESIS
@@ -61,22 +71,30 @@ class Follower:
         Survives the loss of either server. Raises `IncarnationChanged`, and `Corrupt` if PostgreSQL itself has a hole.
         """
         position = after
+        if self._lag is not None:
+            self._lag.at(after)
         self._chain = await self._chain_at(position)
         while True:
             async with aclosing(self._from_store(position)) as stored:
                 async for batch in stored:
                     position = batch.last
                     yield batch
+                    self._handled(batch)
             if self._bus is not None and time.monotonic() >= self._bus_retry_at:
                 try:
                     async with aclosing(self._from_bus(position)) as sent:
                         async for batch in sent:
                             position = batch.last
                             yield batch
+                            self._handled(batch)
                 except BusError:
                     self._bus_retry_at = time.monotonic() + self._settings.retry_s
             else:
                 await asyncio.sleep(self._settings.poll_s)
+
+    def _handled(self, batch: Batch) -> None:
+        if self._lag is not None:
+            self._lag.took(len(batch.events), batch.last, from_bus=batch.from_bus)
 
     async def _from_store(self, position: int) -> AsyncGenerator[Batch, None]:
         """All that PostgreSQL has after `position`, then one empty batch."""

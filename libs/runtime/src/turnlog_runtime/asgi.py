@@ -12,6 +12,7 @@ import structlog
 from turnlog_events.errors import InvalidField
 from turnlog_events.ids import new_id
 from turnlog_runtime.deadlines import Deadlines, OpenRequests, limit_of
+from turnlog_runtime.log_context import REQUEST
 from turnlog_runtime.problems import INTERNAL, Problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -142,6 +143,7 @@ class Edge:
         given: str | None = scope.get("request_id")  # by our connections, which put it on every answer
         request_id = given or request_id_of(scope["headers"])
         scope["request_id"] = request_id
+        around = REQUEST.set(scope)
         started = False
 
         async def send_tagged(message: Message) -> None:
@@ -161,10 +163,12 @@ class Edge:
             if not await self._answered_late(scope, send_tagged, started=started):
                 raise
         except Exception as error:
-            problem = self._problem(error, scope, request_id)
+            problem = self._problem(error)
             if started:
                 raise
             await respond_problem(send_tagged, problem)
+        finally:
+            REQUEST.reset(around)
 
     async def _answered_late(self, scope: Scope, send: Send, *, started: bool) -> bool:
         """Tell the client that its request took too long, or that the end of the process cuts it off; whether the
@@ -173,22 +177,22 @@ class Edge:
         if limit is None:
             return False
         ours = limit.calm()
-        _log.warning("request_late", request_id=scope["request_id"], path=scope["path"], body=limit.in_body)
+        _log.warning("request_late", body=limit.in_body)
         if not started:
             await respond_problem(send, limit.problem())
         return ours
 
-    def _problem(self, error: Exception, scope: Scope, request_id: str) -> Problem:
+    def _problem(self, error: Exception) -> Problem:
         if isinstance(error, Problem):
             return error
         if isinstance(error, InvalidField):
             return problem_of(error)
         problem = self._errors(error)
         if problem is None:
-            _log.exception("request_failed", request_id=request_id, method=scope["method"], path=scope["path"])
+            _log.exception("request_failed")
             return INTERNAL
         if problem.status >= 500:
-            _log.warning("request_refused", request_id=request_id, code=problem.code, cause=type(error).__name__)
+            _log.warning("request_refused", code=problem.code, cause=type(error).__name__)
         return problem
 
 

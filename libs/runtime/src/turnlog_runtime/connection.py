@@ -15,7 +15,6 @@ from urllib.parse import unquote
 
 import httptools
 import structlog
-from prometheus_client import Counter
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,11 +22,11 @@ from uvicorn.server import ServerState
 
 from turnlog_runtime.answering import Answering, Outgoing, Taking, refusing
 from turnlog_runtime.asgi import request_id_of
+from turnlog_runtime.metrics import REFUSED
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.request_head import HttpLimits, check_fields, head_late, malformed, target_of, too_large
 
 CHUNK_COST_BYTES = 32
-REFUSED = Counter("http_requests_refused_total", "Requests refused before any app saw them", ["code"])
 _log = structlog.get_logger()
 
 

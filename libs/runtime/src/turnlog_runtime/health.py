@@ -2,7 +2,7 @@
 
 `/livez` says that the process runs its event loop; `/readyz` asks each dependency within a second and is 503 when one
 that the service cannot work without is away, and at once while the process is leaving; `/metrics` is Prometheus' text
-format. All three are GET (or HEAD) only.
+format, and asks the dependencies too. All three are GET (or HEAD) only. Every other request is counted.
 """
 
 import asyncio
@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
-from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
 from turnlog_runtime.asgi import App, Receive, Scope, Send, header, respond, respond_problem
+from turnlog_runtime.counting import Counted
+from turnlog_runtime.metrics import DEPENDENCY_UP, registry
 from turnlog_runtime.problems import method_not_allowed, route_not_found
 
 CHECK_S = 1.0
@@ -29,11 +30,21 @@ class Check:
 
 
 class Health:
-    """Serves /livez, /readyz and /metrics, and passes everything else on."""
+    """Serves /livez, /readyz and /metrics, counts everything else and passes it on."""
 
-    def __init__(self, app: App, checks: Mapping[str, Check], leaving: asyncio.Event | None = None) -> None:
-        """`leaving` is set when the process begins to leave: balancers shall send nothing more."""
-        self._app = app
+    def __init__(
+        self,
+        app: App,
+        checks: Mapping[str, Check],
+        leaving: asyncio.Event | None = None,
+        service: str = "turnlog",
+        *,
+        metrics: bool = True,
+    ) -> None:
+        """`leaving` is set when the process begins to leave: balancers shall send nothing more. `service` is the name
+        in metrics; without `metrics` they are not served here, as they are on a port of their own."""
+        self._app = app if app is nothing else Counted(app, service)
+        self._service, self._metrics = service, metrics
         self._checks = checks
         self._leaving = leaving
 
@@ -52,9 +63,12 @@ class Health:
         elif path == "/readyz":
             status, body = await self._ready()
             await respond(send, status, body)
+        elif path == "/metrics" and not self._metrics:
+            await respond_problem(send, route_not_found())
         elif path == "/metrics":
+            await self._states()
             encode, content_type = choose_encoder(header(scope, b"accept") or "")
-            body = await asyncio.to_thread(encode, REGISTRY)
+            body = await asyncio.to_thread(encode, registry())
             await respond(send, 200, body, [(b"content-type", content_type.encode())])
         else:
             await self._app(scope, receive, send)
@@ -62,13 +76,19 @@ class Health:
     async def _ready(self) -> tuple[int, bytes]:
         if self.draining:
             return 503, b'{"status":"draining","dependencies":{}}'
-        names = list(self._checks)
-        found = await asyncio.gather(*(_answers(self._checks[name].ask) for name in names))
-        states = dict(zip(names, found, strict=True))
+        states = await self._states()
         ready = all(ok or not self._checks[name].needed for name, ok in states.items())
         dependencies = {name: "ok" if ok else "away" for name, ok in states.items()}
         status = "ok" if ready else "not ready"
         return (200 if ready else 503), orjson.dumps({"status": status, "dependencies": dependencies})
+
+    async def _states(self) -> dict[str, bool]:
+        """Which dependencies answer."""
+        names = list(self._checks)
+        found = await asyncio.gather(*(_answers(self._checks[name].ask) for name in names))
+        for name, answers in zip(names, found, strict=True):
+            DEPENDENCY_UP.labels(self._service, name).set(answers)
+        return dict(zip(names, found, strict=True))
 
 
 async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:

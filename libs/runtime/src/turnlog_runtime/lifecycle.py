@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 import uvicorn
 
+from turnlog_runtime import metrics
 from turnlog_runtime.asgi import App
 from turnlog_runtime.connection import Connection
 from turnlog_runtime.leaving import LINGER_S, Server
@@ -68,7 +69,12 @@ async def _with_signals(main: Callable[[asyncio.Event], Awaitable[None]]) -> Non
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked)
-    await main(stop)
+    writing = asyncio.create_task(metrics.keep_written()) if metrics.SEVERAL else None
+    try:
+        await main(stop)
+    finally:
+        if writing is not None:
+            writing.cancel()
 
 
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

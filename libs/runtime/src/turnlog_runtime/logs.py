@@ -1,7 +1,8 @@
 """JSON logs: one object a line, stable event names, never content, prompts or keys.
 
 An exception is logged by its kind and the places it came through. Its message is left out: a driver's or a validator's
-holds the value it objects to.
+holds the value it objects to. A line written while a request is served or a span recorded carries their ids
+(`log_context.py`). At level debug each request has a line of its own.
 """
 
 import logging
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
+
+from turnlog_runtime.log_context import add_request, add_trace
 
 PLACES_MAX, ERRORS_MAX = 12, 10
 
@@ -24,6 +27,11 @@ def name_exception(_: Any, __: str, event: structlog.typing.EventDict) -> struct
     if isinstance(error, BaseException):
         event["exception"] = [" < ".join([kind, *places]) for kind, places in _causes(error)]
     return event
+
+
+def said_by(error: BaseException) -> dict[str, str]:
+    """What may be logged of an error's words, as `detail`: those of errors that are ours, which hold no content."""
+    return {"detail": str(error)} if type(error).__module__.startswith("turnlog_") else {}
 
 
 def _causes(error: BaseException) -> Iterator[tuple[str, list[str]]]:
@@ -42,11 +50,23 @@ def _causes(error: BaseException) -> Iterator[tuple[str, list[str]]]:
         waiting += [cause] if cause is not None else []
 
 
+_told = False
+
+
+def tells_requests() -> bool:
+    """Whether each request has a line."""
+    return _told
+
+
 def configure_logging(service: str, level: str = "info") -> None:
     """Send structlog and the standard library's warnings to stderr as JSON lines that name the service."""
+    global _told
     number = logging.getLevelNamesMapping()[level.upper()]
+    _told = number <= logging.DEBUG
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request,
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

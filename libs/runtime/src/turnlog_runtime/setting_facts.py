@@ -17,7 +17,7 @@ TWIN = "_FILE"
 _UNITS = {
     "s": "seconds", "bytes": "bytes", "events": "events", "tokens": "tokens", "turns": "turns",
     "sessions": "sessions", "chars": "characters", "connections": "connections", "attempts": "attempts",
-    "failures": "failures", "workers": "workers", "replicas": "replicas", "port": "TCP port",
+    "failures": "failures", "workers": "workers", "replicas": "replicas",
 }  # fmt: skip
 _PER = {"s": "second", "minute": "minute", "hour": "hour", "day": "day"}
 _KINDS = {int: "a whole number", float: "a number"}
@@ -56,6 +56,15 @@ def unit(name: str, field: FieldInfo) -> str:
         return f"{found[1]} per {_PER[found[2]]}"
     words = name.split("_")
     return _UNITS.get(words[-1], _UNITS.get(words[-2], "") if words[-1] in ("max", "min") and len(words) > 1 else "")
+
+
+def written(value: object) -> str:
+    """A value as it would be written in the environment; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def allowed(field: FieldInfo) -> str:

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from turnlog_runtime.setting_addresses import HIDDEN, address_problem, without_password
-from turnlog_runtime.setting_facts import allowed, is_secret, mark, takes_file, variables
+from turnlog_runtime.setting_facts import allowed, is_secret, mark, takes_file, variables, written
 from turnlog_runtime.setting_marks import Address
 from turnlog_runtime.settings_given import Origin
 
@@ -24,7 +24,7 @@ def shown(name: str, field: FieldInfo, value: object) -> str:
     """A value as it may be shown to anybody: a secret hidden, an address without its password."""
     if is_secret(field):
         return without_password(str(value)) if mark(field, Address) and "://" in str(value) else HIDDEN
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = written(value)
     if takes_file(name, field) and text:
         return without_password(text)
     return text
@@ -63,7 +63,5 @@ def _is(name: str, field: FieldInfo, value: str) -> str:
 
 
 def _by_default(field: FieldInfo) -> str:
-    default = field.get_default()
-    if default is None or default == "":
-        return ""
-    return f" (default {str(default).lower() if isinstance(default, bool) else default})"
+    default = written(field.get_default())
+    return f" (default {default})" if default else ""

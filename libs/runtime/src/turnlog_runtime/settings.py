@@ -46,7 +46,7 @@ def _url(name: str) -> AliasChoices:
 
 
 class SharedSettings(DoorSettings):
-    """What every service needs: where the servers are, the log, who is let in, and how to speak of oneself."""
+    """What several services need. Where the servers are, which logs, how to speak of oneself."""
 
     database_url: Annotated[SecretStr | None, POSTGRES] = Field(default=None, validation_alias=_url("DATABASE_URL"))
     """PostgreSQL, as `postgresql://user:password@host:5432/name`. `turnlog up` starts one itself where it is not
@@ -70,9 +70,10 @@ class SharedSettings(DoorSettings):
     )
     """The logs this process may lead (relay, projector, compressor), by comma; empty: all, also those created later."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    """The least important lines that are logged."""
+    """The least important lines that are logged; at `debug` each request has one."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
-    """Where a service without an HTTP API serves /livez, /readyz and /metrics; 0: nowhere."""
+    """The port of /metrics. A service with an HTTP API serves it there, and then no more on its own port (0: on its
+    own); one without serves /livez and /readyz there, too (0: nowhere)."""
     database_connections: int = Field(default=8, ge=1, le=200)
     """The most connections to PostgreSQL that the process's pool holds; leaderships have one more each."""
     database_role: str = "turnlog_app"
@@ -119,7 +120,7 @@ TurnLimit = Annotated[
 
 
 class LimitedSettings(SharedSettings):
-    """What callers of the HTTP APIs may do; 0: no limit. With `auth` off only those apply that are set."""
+    """What callers of the HTTP APIs may do. 0: no limit. With `auth` off only those apply that are set."""
 
     limit_key_requests_per_minute: int = Field(default=6_000, ge=0)
     """Requests of each credential in any minute."""
@@ -222,6 +223,10 @@ class CompressorSettings(SharedSettings):
     """The most tokens, in and out, of all calls in any minute."""
     model_tenant_tokens_per_minute: int = Field(default=0, ge=0)
     """Of these, what one tenant's summaries may use; beyond, they are made without the model (0: no bound)."""
+    model_input_price: Annotated[float, Unit("dollars")] = Field(default=0.0, ge=0)
+    """Dollars for a million tokens that the model reads, for the metric `llm_cost_dollars_total`; 0: not known."""
+    model_output_price: Annotated[float, Unit("dollars")] = Field(default=0.0, ge=0)
+    """Dollars for a million tokens that the model writes; 0: not known."""
     breaker_failures: int = Field(default=5, ge=1)
     """Failed calls in a row after which the model is left alone for a while."""
     breaker_open_s: float = Field(default=30.0, gt=0)

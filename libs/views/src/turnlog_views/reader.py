@@ -26,6 +26,9 @@ Identities = Callable[[str], Awaitable[LogIdentity]]
 """A log's incarnation and epoch by its name, from PostgreSQL; may raise."""
 
 TURNS_MAX = 10_000
+MISS, STALE, AWAY = "miss", "stale", "away"
+"""Why a read answered None: the session is not there; its partition may not be read now; Redis did not answer."""
+_WHY = {b"miss": MISS, b"stale": STALE, b"absent": STALE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class ViewReader:
         self._small, self._large = Pump(url, settings.pump), Pump(url, settings.pump)
         self._pumps = (self._small, self._large)
         self._tasks = [asyncio.create_task(pump.run(), name="views-pump") for pump in self._pumps]
+        self.why = AWAY
+        """Why the read that answered None last did so: to be looked at before anything else is awaited."""
         self._names = {verb: library().function(verb) for verb in ("head", "turns", "session")}
 
     @classmethod
@@ -120,6 +125,7 @@ class ViewReader:
     ) -> list[Any] | None:
         known = self._logs.get(log) or await self._learn(log)
         if known is None:
+            self.why = AWAY
             return None
         partition = partition_of(identity)
         for _ in range(2):  # once more when the generation was another
@@ -130,12 +136,15 @@ class ViewReader:
             future = pump.submit(packed)
             reply = await future if future is not None else None
             if reply is None:
+                self.why = AWAY
                 return None
             if reply[0] == b"ok":
                 return self._checked(pump, reply, identity)
             if reply[0] != b"generation":
+                self.why = _WHY.get(reply[0], STALE)
                 return None
             known.generations[partition] = int(reply[1])
+        self.why = STALE
         return None
 
     def _checked(self, pump: Pump, reply: list[Any], identity: str) -> list[Any] | None:
@@ -143,6 +152,7 @@ class ViewReader:
             return reply
         _log.error("views_reply_of_another_session")
         pump.drop()
+        self.why = AWAY
         return None
 
     async def _learn(self, log: str) -> _Log | None:

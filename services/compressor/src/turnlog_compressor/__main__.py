@@ -8,9 +8,11 @@ import sys
 from turnlog_bus import Bus
 from turnlog_compressor.service import compress, store_settings, summariser_of
 from turnlog_eventstore import Store
-from turnlog_runtime.health import Check, Health, nothing
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import metrics_port
 from turnlog_runtime.settings import CompressorSettings, SettingsError, load, required_url
 
 
@@ -24,6 +26,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-compressor: {error}")
     configure_logging("compressor", settings.log_level)
+    metrics.started("compressor")
     os.nice(settings.compressor_nice)
 
     async def serve(stop: asyncio.Event) -> None:
@@ -33,12 +36,8 @@ def main() -> None:
             bus = Bus(nats_url) if nats_url else None
             if bus is not None:
                 stack.push_async_callback(bus.close)
-            if settings.metrics_port:
-                checks = {"postgres": Check(lambda: store.head(settings.log))}
-                edge = Health(nothing, checks, stop)
-                await stack.enter_async_context(
-                    serving(edge, settings.host, settings.metrics_port, settings.shutdown_s)
-                )
+            checks = {"postgres": Check(lambda: store.head(settings.log))}
+            await stack.enter_async_context(metrics_port("compressor", checks, settings, stop))
             await compress(store, bus, settings, summariser, stop)
 
     run(serve)

@@ -19,14 +19,23 @@ from tenacity import (
 
 from turnlog_compressor.breaker import Breaker, BreakerSettings
 from turnlog_compressor.budget import Budget, BudgetSettings
-from turnlog_compressor.metrics import BREAKER_STATE, LLM_ERRORS, LLM_TOKENS
+from turnlog_compressor.metrics import (
+    BREAKER_STATE,
+    LLM_CALL_SECONDS,
+    LLM_CALLS,
+    LLM_COST_DOLLARS,
+    LLM_ERRORS,
+    LLM_TOKENS,
+)
 from turnlog_compressor.models import Model, ModelError, Reply
 from turnlog_compressor.models.port import BLAMELESS
 from turnlog_compressor.parse import Unreadable, parse
 from turnlog_compressor.prompt import Prompt
 from turnlog_compressor.transcript import estimated_tokens
 from turnlog_events.compose import Line
+from turnlog_runtime.metrics import watch
 
+OUTCOMES = ("ok", "unusable", "failed", "cancelled")
 _log = structlog.get_logger()
 
 
@@ -42,6 +51,18 @@ class AttemptSettings:
     backoff_s: float = 1.0
     backoff_max_s: float = 20.0
     spare_tokens: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Dollars for a million tokens; 0 where it is not known."""
+
+    input_dollars: float = 0.0
+    output_dollars: float = 0.0
+
+    def of(self, tokens_in: int, tokens_out: int) -> float:
+        """Dollars of one answer."""
+        return (tokens_in * self.input_dollars + tokens_out * self.output_dollars) / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +85,15 @@ class Attempts:
         breaker: BreakerSettings,
         budget: BudgetSettings,
         clock: Callable[[], float] = time.monotonic,
+        prices: Prices = Prices(),
     ) -> None:
         self._model = model
+        self._prices = prices
         self._settings = settings
         self._breaker = Breaker(breaker, clock)
         self._budget = Budget(budget, clock)
-        BREAKER_STATE.labels(model.provider).set_function(lambda: float(self._breaker.state))
+        self._calls = {outcome: LLM_CALLS.labels(model.provider, outcome) for outcome in OUTCOMES}
+        watch(BREAKER_STATE.labels(model.provider), lambda: float(self._breaker.state))
 
     async def close(self) -> None:
         """Close the model's connections."""
@@ -114,22 +138,30 @@ class Attempts:
         if not self._breaker.admit():
             raise ModelError("breaker_open")
         verdict = self._breaker.released
+        began, outcome = time.perf_counter(), "cancelled"
         try:
             reply = await self._model.complete(prompt, max_tokens=limit, deadline_s=self._settings.call_s)
+            outcome = "unusable"
             answer = self._read(reply, prompt, at)
+            outcome = "ok"
             verdict = self._breaker.succeeded
             return answer
         except ModelError as error:
+            outcome = "failed" if outcome == "cancelled" else outcome
             verdict = self._breaker.released if error.kind in BLAMELESS else self._breaker.failed
             raise
         finally:
             verdict()
+            self._calls[outcome].inc()
+            LLM_CALL_SECONDS.labels(self._model.provider).observe(time.perf_counter() - began)
 
     def _read(self, reply: Reply, prompt: Prompt, at: Mapping[int, str]) -> Answer:
         tokens_in = reply.tokens_in or prompt.tokens
         tokens_out = reply.tokens_out or estimated_tokens(reply.text)
         LLM_TOKENS.labels(self._model.provider, "in").inc(tokens_in)
         LLM_TOKENS.labels(self._model.provider, "out").inc(tokens_out)
+        if cost := self._prices.of(tokens_in, tokens_out):
+            LLM_COST_DOLLARS.labels(self._model.provider).inc(cost)
         try:
             return Answer(parse(reply.text, prompt, at), tokens_in, tokens_out, reply.model)
         except Unreadable as error:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from turnlog_compressor.job import Job, JobResult, JobSettings
-from turnlog_compressor.metrics import COMPRESSION_SECONDS, JOBS, LAG, PENDING
+from turnlog_compressor.metrics import COMPRESSION_SECONDS, JOBS, PENDING
 from turnlog_compressor.orders import Order, WatchSettings
 from turnlog_compressor.ports import Append, Log
 from turnlog_compressor.summariser import Summariser
@@ -114,7 +114,11 @@ class Compressor:
             isinstance(error, BaseExceptionGroup) and not error.split(StoreError)[1]
         )
         _log.log(
-            logging.WARNING if away else logging.ERROR, "compressor_failed", log=self._follower.log, **_named(error)
+            logging.WARNING if away else logging.ERROR,
+            "compressor_failed",
+            log=self._follower.log,
+            position=self._last,
+            **_named(error),
         )
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopped}, timeout=self._limits.retry_s * random.uniform(0.5, 1.5))
@@ -129,6 +133,7 @@ class Compressor:
                 await self._work_until(stop, leadership)
             finally:
                 self._leading = False
+                PENDING.labels(self._follower.log).set(0)  # whoever leads now tells
 
     async def _work_until(self, stop: asyncio.Event, leadership: Leadership) -> None:
         async with asyncio.TaskGroup() as group:
@@ -158,7 +163,6 @@ class Compressor:
                     self._watchlist.note(event, self._clock())
                     self._last = event.position
                 self._work.set()
-                LAG.labels(self._follower.log).set(batch.head - batch.last)
         finally:
             if isinstance(batches, AsyncGenerator):
                 await batches.aclose()
@@ -190,7 +194,12 @@ class Compressor:
         started = self._clock()
         outcome = "failed"
         result: JobResult | None = None
-        with structlog.contextvars.bound_contextvars(session_id=order.session_id, reason=order.reason.value):
+        with structlog.contextvars.bound_contextvars(
+            log=self._follower.log,
+            position=order.position,
+            session_id=order.session_id,
+            reason=order.reason.value,
+        ):
             try:
                 try:
                     result = await job.run()
@@ -220,7 +229,7 @@ class Compressor:
         try:
             await self._store.save_checkpoint(self._follower.log, CONSUMER, position)
         except StoreError as error:
-            _log.warning("checkpoint_not_saved", error=type(error).__name__)
+            _log.warning("checkpoint_not_saved", log=self._follower.log, position=position, error=type(error).__name__)
             return
         self._saved = position
 

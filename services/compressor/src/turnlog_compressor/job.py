@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from turnlog_compressor.cover import Cover, cover_of
-from turnlog_compressor.metrics import COMPRESSION_SECONDS, SUMMARIES
+from turnlog_compressor.metrics import COMPRESSION_SECONDS, SUMMARIES, TOKENS_COVERED, TOKENS_OF_TEXTS
 from turnlog_compressor.nodes import Nodes
 from turnlog_compressor.orders import Left, Order, Task
 from turnlog_compressor.plan import Page, PlanSettings, Step, first_wanted, plan
@@ -166,6 +166,8 @@ class Job:
         COMPRESSION_SECONDS.labels(outcome, summary.model_kind).observe(time.monotonic() - started)
         if ours:
             SUMMARIES.labels(str(step.level), summary.model_kind).inc()
+            TOKENS_COVERED.inc(summary.covered_tokens)
+            TOKENS_OF_TEXTS.inc(summary.text_tokens)
         _log.info("summary_stored", key=step.key, model=summary.model, outcome=outcome, ours=ours)
 
     async def _text(self, step: Step, page: Page, cover: Cover, nodes: Nodes) -> Summary:

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from turnlog_bus import Bus, BusError, StreamName
-from turnlog_compressor.attempts import Attempts, AttemptSettings
+from turnlog_compressor.attempts import Attempts, AttemptSettings, Prices
 from turnlog_compressor.breaker import BreakerSettings
 from turnlog_compressor.budget import BudgetSettings
-from turnlog_compressor.compressor import Compressor, CompressorLimits
+from turnlog_compressor.compressor import CONSUMER, Compressor, CompressorLimits
 from turnlog_compressor.job import JobSettings
+from turnlog_compressor.metrics import LAG
 from turnlog_compressor.models import Model
 from turnlog_compressor.orders import WatchSettings
 from turnlog_compressor.plan import PlanSettings
@@ -16,7 +17,7 @@ from turnlog_compressor.policy import PolicySettings
 from turnlog_compressor.runs import RunSettings
 from turnlog_compressor.summariser import Summariser, SummariserSettings
 from turnlog_eventstore import Store, StoreError, StoreSettings, each_log
-from turnlog_follow import Follower
+from turnlog_follow import Follower, FollowerLag, Lags
 from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_runtime.settings import CompressorSettings, SettingsError
 
@@ -29,9 +30,12 @@ async def compress(
     All share the summariser, and so the model's budget and breaker. One whose log was replaced begins again alone.
     """
     limits = limits_of(settings)
+    lags = Lags(store)
 
     async def compress_one(log: str) -> None:
-        follower = Follower(store, bus, log)
+        lag = FollowerLag(log, CONSUMER, lambda: store.leads(f"{CONSUMER}/{log}"), [LAG.labels(log)])
+        lags.add(lag)
+        follower = Follower(store, bus, log, lag=lag)
         if bus is None:
             await Compressor(store, follower, summariser, limits).run(stop)
             return
@@ -47,7 +51,9 @@ async def compress(
                 await watch.close()
 
     try:
-        await each_log(store, settings.logs_to_lead, compress_one, stop, end_s=limits.drain_s + 1)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lags.run(stop))
+            await each_log(store, settings.logs_to_lead, compress_one, stop, end_s=limits.drain_s + 1)
     finally:
         await summariser.close()
 
@@ -92,6 +98,7 @@ def summariser_of(settings: CompressorSettings) -> Summariser:
             settings.model_tokens_per_minute,
             tenant_tokens_per_minute=settings.model_tenant_tokens_per_minute,
         ),
+        prices=Prices(settings.model_input_price, settings.model_output_price),
     )
     return Summariser(attempts, sizes)
 

@@ -35,7 +35,8 @@ class SummariserSettings:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The text of a summary to be, and what it cost. `fell_back`: a model was asked and gave none."""
+    """The text of a summary to be, and what it cost. `fell_back`: a model was asked and gave none. `covered_tokens`
+    are those of what it is made from, `text_tokens` its own, whoever wrote it."""
 
     lines: tuple[Line, ...]
     text: str
@@ -44,6 +45,8 @@ class Summary:
     tokens_in: int
     tokens_out: int
     fell_back: bool = False
+    covered_tokens: int = 0
+    text_tokens: int = 0
 
     @property
     def model_kind(self) -> str:
@@ -109,13 +112,20 @@ class Summariser:
                 answer = await self._attempts.ask(prompt, at, budget, tenant)
                 lines = await asyncio.to_thread(_within, answer.lines, budget)
                 text = render(lines)
-                return Summary(lines, text, answer.model, PROMPT_VERSION, answer.tokens_in, answer.tokens_out)
+                return Summary(
+                    lines, text, answer.model, PROMPT_VERSION, answer.tokens_in, answer.tokens_out,
+                    covered_tokens=tokens_in, text_tokens=await _counted(text),
+                )  # fmt: skip
             except ModelError as error:
                 _log.warning("summary_fell_back", kind=error.kind)
         # In a thread: a window of long documents takes longer than the loop should be away.
         draft = await asyncio.to_thread(chosen)
         text = render(draft.lines)
-        return Summary(draft.lines, text, EXTRACTIVE, "", tokens_in, await _counted(text), fell_back=prompt is not None)
+        text_tokens = await _counted(text)
+        return Summary(
+            draft.lines, text, EXTRACTIVE, "", tokens_in, text_tokens,
+            fell_back=prompt is not None, covered_tokens=tokens_in, text_tokens=text_tokens,
+        )  # fmt: skip
 
 
 def _within(lines: tuple[Line, ...], budget: int) -> tuple[Line, ...]:

@@ -8,9 +8,11 @@ from turnlog_bus import Bus
 from turnlog_eventstore import Store
 from turnlog_ingest.service import bus_settings, ingest, store_settings
 from turnlog_limits import limits_gate
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import IngestSettings, SettingsError, load, required_url
 
@@ -24,6 +26,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-ingest: {error}")
     configure_logging("ingest", settings.log_level)
+    metrics.started("ingest")
 
     async def serve(stop: asyncio.Event) -> None:
         store = await Store.open(database_url, store_settings(settings))
@@ -35,8 +38,7 @@ def main() -> None:
                 ingest(store, bus, settings, stop, in_order(credentials, limits)) as app,
             ):
                 checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
-                health = Health(app, checks, stop)
-                async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+                async with api_port("ingest", app, checks, settings, stop):
                     await stop.wait()
         finally:
             await bus.close()

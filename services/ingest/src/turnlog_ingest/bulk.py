@@ -19,6 +19,7 @@ from turnlog_ingest.turn_body import json_line, turn_event
 from turnlog_ingest.waiting_writes import InOrder, QueueFull
 from turnlog_ingest.writes import WriteHeaders, Writes, rejection
 from turnlog_runtime.charges import TURNS, Charge, free
+from turnlog_runtime.log_context import note
 from turnlog_runtime.problems import Problem, problem_of
 
 LINES_MAX = 10_000
@@ -102,6 +103,7 @@ async def _events(
 
 async def _append(writer: LogWriter, events: list[NewEvent | InvalidField]) -> list[Outcome]:
     """What became of each line, in order; shorter than `events` when the queue or the fence ended it."""
+    note(log=writer.log)
     queued: list[InvalidField | StoreError | asyncio.Future[Appended]] = []
     order = InOrder()
     for event in events:

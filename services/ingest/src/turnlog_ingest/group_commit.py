@@ -20,22 +20,28 @@ from functools import partial
 from typing import Protocol
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
-from turnlog_eventstore import Appended, AppendRequest, OutcomeUnknown, StatementFailed, StoreError, StoreUnavailable
+from turnlog_eventstore import (
+    Appended,
+    AppendRequest,
+    OutcomeUnknown,
+    StatementFailed,
+    Stored,
+    StoreError,
+    StoreUnavailable,
+)
 from turnlog_ingest.fair_queue import FairQueue, Room
+from turnlog_ingest.metrics import (
+    BATCH_EVENTS,
+    COMMIT_SECONDS,
+    QUEUED_EVENTS,
+    REFUSED,
+    TURNS_DUPLICATE,
+    TURNS_STORED,
+    WAIT_SECONDS,
+)
 from turnlog_ingest.waiting_writes import InOrder, QueueFull, Waiting
-
-BATCH_EVENTS = Histogram(
-    "turnlog_append_batch_events", "Events per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-)
-COMMIT_SECONDS = Histogram(
-    "turnlog_append_commit_seconds",
-    "Time of one append transaction",
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 5),
-)
-QUEUED_EVENTS = Gauge("turnlog_append_queued_events", "Events waiting for a commit", ["log"])
-REFUSED = Counter("turnlog_append_refused_total", "Requests refused because the queue was full")
+from turnlog_runtime.metrics import watch
 
 BATCH_BYTES = 8 * 1024 * 1024
 EXPRESS_EVENTS = 10
@@ -85,7 +91,8 @@ class GroupCommit:
         self._closing = False
         self._expiry: asyncio.TimerHandle | None = None
         self._expires_at = math.inf
-        self._queued_gauge = QUEUED_EVENTS.labels(log)
+        self._turns_stored, self._turns_duplicate = TURNS_STORED.labels(log), TURNS_DUPLICATE.labels(log)
+        watch(QUEUED_EVENTS.labels(log), lambda: float(self._queue.events))
         self._last_commit_s = 0.0
 
     def submit(
@@ -105,7 +112,7 @@ class GroupCommit:
         ends_at = now + self._settings.deadline_s
         if deadline is not None and deadline < ends_at:
             ends_at = deadline
-        self._queue.push(Waiting(request, ends_at, result, order), now)
+        self._queue.push(Waiting(request, ends_at, result, order, now), now)
         if ends_at < self._expires_at:
             self._expire_at(ends_at)
         if len(self._queue) >= self._wake_at:
@@ -173,8 +180,8 @@ class GroupCommit:
         if self._queue.shared(now):
             room = Room(most, BATCH_BYTES, min(most, settings.shared_batch_events), EXPRESS_EVENTS)
         batch = self._queue.take(room, partial(self._refused, now, self._least_s()))
-        self._queued_gauge.set(self._queue.events)
-        BATCH_EVENTS.observe(sum(len(waiting.request.events) for waiting in batch))
+        if batch:
+            BATCH_EVENTS.observe(sum(len(waiting.request.events) for waiting in batch))
         return batch
 
     def _refused(self, now: float, least_s: float, waiting: Waiting) -> bool:
@@ -197,6 +204,8 @@ class GroupCommit:
         started = time.monotonic()
         requests = [waiting.request for waiting in batch]
         left_s = min(waiting.deadline for waiting in batch) - started
+        for waiting in batch:
+            WAIT_SECONDS.observe(started - waiting.since)
         try:
             try:
                 results = await self._store.append(self._log, requests, max(left_s, LEAST_APPEND_S))
@@ -218,13 +227,22 @@ class GroupCommit:
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.result.done():
                 waiting.result.set_result(result)
+        self._count_turns(results)
         self._committed(requests, results)
+
+    def _count_turns(self, results: Sequence[Appended]) -> None:
+        turns = [place for result in results if isinstance(result, Stored) for place in result.events if place.version]
+        duplicates = sum(place.duplicate for place in turns)
+        self._turns_stored.inc(len(turns) - duplicates)
+        if duplicates:
+            self._turns_duplicate.inc(duplicates)
 
     def _try_singly(self, batch: list[Waiting], error: Exception) -> None:
         """The append function itself raised, so nothing of the batch is stored: find the one it cannot take by
         giving each a batch of its own, before all others."""
         if len(batch) == 1:
-            _log.error("append_failed", log=self._log, cause=type(error).__name__)
+            session_id = batch[0].request.events[0].session_id
+            _log.error("append_failed", log=self._log, session_id=session_id, cause=type(error).__name__)
             batch[0].fail(error)
             return
         _log.warning("append_singly", log=self._log, requests=len(batch), cause=type(error).__name__)

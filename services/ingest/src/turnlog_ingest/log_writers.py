@@ -11,6 +11,7 @@ from typing import Any
 
 from turnlog_bus import Bus
 from turnlog_eventstore import Appended, AppendRequest, Store, TenantLogs, each_log, kept_running
+from turnlog_follow import Lags
 from turnlog_follow.fence import Fence, FenceWatch
 from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
 from turnlog_ingest.relay import Relay, RelaySettings
@@ -54,6 +55,7 @@ class LogWriters:
         self._store, self._bus, self._settings, self._stop = store, bus, settings, stop
         self._tenants = TenantLogs(store, settings.log)
         self._writers: dict[str, LogWriter] = {}
+        self._lags = Lags(store)
         self._committing: set[asyncio.Task[None]] = set()
         self._others: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -62,6 +64,7 @@ class LogWriters:
         """Open the default log's writer, look for the others, and contend for the relays this process may lead."""
         self.open(self._settings.log)
         self._others.add(self._keeping(self._settings.log, self._keep_logs))
+        self._others.add(self._keeping(self._settings.log, partial(self._lags.run, self._closing)))
 
     def _keeping(self, log: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """A task that begins again when it fails: nobody else would notice, and its log would do without."""
@@ -89,6 +92,7 @@ class LogWriters:
         writer = self._writers.get(log)
         if writer is None:
             writer = self._writers[log] = LogWriter(self._store, self._bus, log, self._settings)
+            self._lags.add(writer.relay.lag)
             self._committing.add(self._keeping(log, writer.commit.run))
             self._others.add(self._keeping(log, writer.relay.hint_others))
             self._others.add(self._keeping(log, partial(writer.watch.run, self._closing)))

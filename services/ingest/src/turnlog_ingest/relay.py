@@ -13,17 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import Counter
 
 from turnlog_bus import Bus, BusError, StreamName, WrongSequence
 from turnlog_events.event import Event
 from turnlog_events.hashing import GENESIS, chain_hash
 from turnlog_eventstore import Appended, AppendRequest, Leadership, Store, Stored, StoreError, newly_stored
 from turnlog_eventstore.waiting import passed
+from turnlog_follow import Lag
 from turnlog_follow.fence import FenceWatch
+from turnlog_ingest.metrics import RELAY_LAG_EVENTS, RELAY_LAG_SECONDS, RELAYED
 from turnlog_ingest.tail import Tail
-
-RELAYED = Counter("turnlog_relayed_events_total", "Events published on JetStream")
 
 BATCH_BYTES = 4 * 1024 * 1024
 _log = structlog.get_logger()
@@ -61,6 +60,9 @@ class Relay:
         self._to_hint = asyncio.Event()
         self._tail = Tail()
         self.leading = False
+        self.lag = Lag(
+            log, lambda: self.leading, (RELAY_LAG_EVENTS.labels(log),), RELAY_LAG_SECONDS.labels(log), "relay"
+        )
         store.on_epoch(lambda _: self._tail.clear())
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,12 +107,14 @@ class Relay:
         while not (held.lost.is_set() or stop.is_set()):
             try:
                 stream, end = await self._start()
+                self.lag.at(end.position)
                 async with self._bus.hints(stream, self._wake.set):
                     pause_s = self._settings.retry_s
                     await self._publish_from(stream, end, held, stop)
             except (BusError, StoreError) as error:
                 cause = f"{type(error).__name__}: {error}"
-                _log.warning("relay_waits", log=self._log_name, cause=cause, pause_s=pause_s)
+                position = self.lag.position
+                _log.warning("relay_waits", log=self._log_name, position=position, cause=cause, pause_s=pause_s)
                 await passed(held.lost, pause_s)
                 pause_s = min(pause_s * 2, self._settings.retry_max_s)
 
@@ -143,6 +147,7 @@ class Relay:
                 self._check_follows(end, batch[0])
                 end = _End(await self._bus.publish(stream, batch), batch[-1].chain_hash)
                 RELAYED.inc(len(batch))
+                self.lag.at(end.position)
             if not full and not self._tail.after(end.position, 1) and not self._wake.is_set():
                 await passed(self._wake, self._settings.poll_s)
             if time.monotonic() - looked_at >= self._settings.poll_s:

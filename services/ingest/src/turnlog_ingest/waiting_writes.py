@@ -18,14 +18,19 @@ class InOrder:
 
 
 class Waiting:
-    """One request in the queue. `deadline` is of the monotonic clock."""
+    """One request in the queue, `since` then. `deadline` and `since` are of the monotonic clock."""
 
-    __slots__ = ("deadline", "order", "request", "result", "size_bytes")
+    __slots__ = ("deadline", "order", "request", "result", "since", "size_bytes")
 
     def __init__(
-        self, request: AppendRequest, deadline: float, result: "asyncio.Future[Appended]", order: InOrder | None
+        self,
+        request: AppendRequest,
+        deadline: float,
+        result: "asyncio.Future[Appended]",
+        order: InOrder | None,
+        since: float = 0.0,
     ) -> None:
-        self.request = request
+        self.request, self.since = request, since
         self.order = order
         self.deadline = deadline
         self.result = result

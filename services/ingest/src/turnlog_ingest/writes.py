@@ -24,6 +24,7 @@ from turnlog_ingest.reading_lane import LARGE_BYTES, STEP_TURNS, ReadingLane
 from turnlog_ingest.tool_body import memory_turn
 from turnlog_ingest.turn_body import placed_json, turn_event
 from turnlog_runtime.charges import TURNS, Charge, free
+from turnlog_runtime.log_context import note
 from turnlog_runtime.problems import Problem
 from turnlog_runtime.settings import TURNS_PER_REQUEST
 
@@ -185,6 +186,7 @@ class Writes:
         tenant = request.events[0].tenant
         ends_at = time.monotonic() + self._deadline_s if deadline is None else deadline
         writer = self._writers.known(tenant) or await self._writers.find(tenant)
+        note(log=writer.log, session_id=request.events[0].session_id)
         result = await writer.submit(request, deadline=ends_at)
         if isinstance(result, Rejected) and result.code == "wrong_log":
             result = await (await self.moved(tenant)).submit(request, deadline=ends_at)

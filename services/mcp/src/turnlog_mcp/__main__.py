@@ -4,9 +4,11 @@ import asyncio
 import sys
 
 from turnlog_mcp.service import api_at, mcp
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.settings import McpSettings, SettingsError, load
 
 
@@ -19,13 +21,12 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-mcp: {error}")
     configure_logging("mcp", settings.log_level)
+    metrics.started("mcp")
 
     async def serve(stop: asyncio.Event) -> None:
         api = api_at(settings, settings.mcp_api_url)
-        async with mcp(api, settings) as app:
-            health = Health(app, {"api": Check(api.ready)}, stop)
-            async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
-                await stop.wait()
+        async with mcp(api, settings) as app, api_port("mcp", app, {"api": Check(api.ready)}, settings, stop):
+            await stop.wait()
 
     run(serve)
 

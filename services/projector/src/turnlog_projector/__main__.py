@@ -2,17 +2,19 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings, each_log
-from turnlog_follow import Follower
+from turnlog_follow import Follower, FollowerLag, Lags
+from turnlog_projector.metrics import lag_events
 from turnlog_projector.projector import Projector, ProjectorOptions
 from turnlog_projector.upkeep import UpkeepOptions
-from turnlog_runtime.health import Check, Health, nothing
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import metrics_port
 from turnlog_runtime.settings import ProjectorSettings, SettingsError, load, required_url
 from turnlog_views import ViewWriter, WriterSettings
 
@@ -29,15 +31,13 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
     )
     # Without an address of NATS, PostgreSQL is polled.
     bus = Bus(settings.nats_url.get_secret_value()) if settings.nats_url else None
-    health = Health(nothing, {"postgres": Check(lambda: store.head(settings.log))}, stop)
+    checks = {"postgres": Check(lambda: store.head(settings.log))}
+    lags = Lags(store)
     try:
-        async with AsyncExitStack() as stack:
-            if settings.metrics_port:
-                await stack.enter_async_context(
-                    serving(health, settings.host, settings.metrics_port, settings.shutdown_s)
-                )
+        async with metrics_port("projector", checks, settings, stop), asyncio.TaskGroup() as tasks:
+            tasks.create_task(lags.run(stop))
             await each_log(
-                store, settings.logs_to_lead, lambda log: projector(store, bus, settings, log).run(stop), stop
+                store, settings.logs_to_lead, lambda log: projector(store, bus, settings, log, lags).run(stop), stop
             )
     finally:
         if bus is not None:
@@ -45,8 +45,10 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings) -> None:
         await store.close()
 
 
-def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: str) -> Projector:
+def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: str, lags: Lags) -> Projector:
     """A projector of one log, with connections to Redis of its own."""
+    lag = FollowerLag(log, "projector", lambda: store.leads(f"projector/{log}"), [lag_events.labels(log)])
+    lags.add(lag)
     writer = ViewWriter(
         required_url(settings.redis_url, "REDIS_URL"),
         log,
@@ -62,7 +64,7 @@ def projector(store: Store, bus: Bus | None, settings: ProjectorSettings, log: s
         portion_events=settings.apply_batch_events,
         upkeep=replace(upkeep, rebuild_auto=settings.rebuild_auto, rebuild=rebuild),
     )
-    return Projector(store, lambda: Follower(store, bus, log), writer, options)
+    return Projector(store, lambda: Follower(store, bus, log, lag=lag), writer, options)
 
 
 if __name__ == "__main__":
@@ -73,4 +75,5 @@ if __name__ == "__main__":
     except SettingsError as error:
         sys.exit(f"turnlog-projector: {error}")
     configure_logging("projector", loaded.log_level)
+    metrics.started("projector")
     run(lambda stop: main(stop, loaded))

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
 from turnlog_events.event import Event
 from turnlog_projector import metrics
 from turnlog_projector.changes import Arguments, advances, changes_of
@@ -141,6 +143,8 @@ class Applier:
 
     async def _load(self, applied: Applied, partition: Partition) -> None:
         for identity in applied.absent:
+            bind_contextvars(session_id=identity.split("/", 1)[1])  # until it is done: a failure is logged further out
             state = await fold_session(self._store, identity, partition.checkpoint, partition.window)
             if await self._writer.load(partition, identity, state):
                 metrics.sessions_loaded.labels(self._log).inc()
+            unbind_contextvars("session_id")

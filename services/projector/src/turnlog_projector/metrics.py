@@ -3,7 +3,15 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 applied_events = Counter("projector_events_applied_total", "Events applied to the read models", ["log"])
-lag_events = Gauge("projector_lag_events", "Events in the log that the read models lack", ["log"])
+lag_events = Gauge(
+    "projector_lag_events", "Events in the log that the read models lack", ["log"], multiprocess_mode="livemax"
+)
+partitions_unreadable = Gauge(
+    "turnlog_projector_partitions_unreadable",
+    "Partitions of the read models that may not be read now, so that PostgreSQL answers for them",
+    ["log"],
+    multiprocess_mode="livemax",
+)
 batch_seconds = Histogram(
     "projector_batch_seconds",
     "Time to apply one batch",
@@ -15,7 +23,12 @@ fenced = Counter("projector_fenced_total", "Writes refused because a partition w
 failures = Counter("projector_failures_total", "Failures that made the projector begin again", ["log", "error"])
 restarts = Counter("projector_restarts_total", "Read models abandoned because they were not of the log", ["log"])
 rebuilds = Counter("projector_rebuilds_total", "Rebuilds that the projector began by itself", ["log", "outcome"])
-rebuild_position = Gauge("projector_rebuild_position", "Position that the rebuild under way has reached", ["log"])
+rebuild_position = Gauge(
+    "projector_rebuild_position",
+    "Position that the rebuild under way has reached; 0 when there is none",
+    ["log"],
+    multiprocess_mode="livemax",
+)
 rebuild_paused_seconds = Counter(
     "projector_rebuild_paused_seconds_total", "Time in which a rebuild gave way to the live read models", ["log"]
 )

@@ -23,6 +23,8 @@ from turnlog_projector.ports import Batches, Source, portions
 from turnlog_projector.stages import arguments_of
 from turnlog_projector.upkeep import Upkeep, UpkeepOptions
 from turnlog_runtime.lifecycle import until
+from turnlog_runtime.logs import said_by
+from turnlog_views.keys import PARTITIONS
 from turnlog_views.partitions import Partition
 from turnlog_views.writer import ViewWriter
 from turnlog_views.writer_link import live_partitions
@@ -61,6 +63,7 @@ class Projector:
         """`follower` makes a fresh follower of the writer's log; it is called again after a failure."""
         self._store, self._follower, self._writer, self._options = store, follower, writer, options
         self._name = writer.log
+        self._unreadable = metrics.partitions_unreadable.labels(self._name)
         self._failures = 0
         self._identity = ("", "")
         self._upkeep = Upkeep(store, writer.another(), options.upkeep)
@@ -76,7 +79,10 @@ class Projector:
         while True:
             async with self._store.leadership(f"projector/{self._name}") as leadership:
                 _log.info("projector_leads", log=self._name)
-                await until(leadership.lost, self._work(), drain_s=0)
+                try:
+                    await until(leadership.lost, self._work(), drain_s=0)
+                finally:
+                    self._unreadable.set(0)  # whoever leads now tells
             _log.warning("projector_lost_leadership", log=self._name)
 
     async def _work(self) -> None:
@@ -85,22 +91,26 @@ class Projector:
             tasks.create_task(self._upkeep.run(), name="upkeep")
 
     async def _project_for_ever(self) -> None:
+        structlog.contextvars.bind_contextvars(log=self._name)
         while True:
             try:
                 await self._project()
             except Exception as error:  # the worker's outermost loop: whatever it was, begin again from the checkpoints
                 self._failures += 1
+                self._unreadable.set(PARTITIONS)  # as far as can be told
                 kind = type(error).__name__
                 metrics.failures.labels(self._name, kind).inc()
-                _log.warning("projector_failed", log=self._name, error=kind, detail=str(error), count=self._failures)
+                _log.warning("projector_failed", log=self._name, error=kind, count=self._failures, **said_by(error))
             await asyncio.sleep(self._backoff_s())
 
     async def _project(self) -> None:
         """Follow from the lowest checkpoint; ends by an error only."""
+        structlog.contextvars.unbind_contextvars("position", "session_id")
         applier, complete_from = await self._begin()
         ticked_at = looked_at = time.monotonic()
         if applier.position >= complete_from:
             await applier.advance(complete=True)
+        self._tell_readable(applier)
         proven = False
         following = cast("AsyncGenerator[Batch, None]", self._follower().batches(applier.position))
         async with aclosing(following) as batches:
@@ -114,6 +124,7 @@ class Projector:
                 if newly_complete or not batch.events or time.monotonic() - ticked_at >= self._options.tick_s:
                     await self._check_log_holds(batch)
                     await applier.advance(complete=complete)
+                    self._tell_readable(applier)
                     ticked_at = time.monotonic()
                 if not batch.events or time.monotonic() - looked_at >= self._options.upkeep.look_s:
                     self._upkeep.saw(await applier.check(), self._writer.looked_at_ms)
@@ -161,7 +172,11 @@ class Projector:
         await self._writer.restart(partitions, generation)
         await self._writer.sweep({generation})
 
+    def _tell_readable(self, applier: Applier) -> None:
+        self._unreadable.set(sum(not self._writer.readable(p) for p in applier.partitions.values()))
+
     async def _apply(self, applier: Applier, batch: Batch) -> None:
+        structlog.contextvars.bind_contextvars(position=batch.after)
         for portion in portions(batch.events, self._options.portion_events, self._options.portion_bytes):
             began = time.perf_counter()
             # While partitions are replayed, only events that one of them lacks are worth computing.
@@ -169,7 +184,6 @@ class Projector:
             await applier.apply(portion, known)
             metrics.applied_events.labels(self._name).inc(len(portion))
             metrics.batch_seconds.labels(self._name).observe(time.perf_counter() - began)
-        metrics.lag_events.labels(self._name).set(batch.head - batch.last)
         self._failures = 0
 
     async def _prove(self, batch: Batch) -> None:

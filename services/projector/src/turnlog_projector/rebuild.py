@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from turnlog_projector import metrics
 from turnlog_projector.build import Build, Progress, RebuildOptions
 from turnlog_projector.compare import Comparing, Comparison
 from turnlog_projector.held_to_log import first_mismatch
@@ -124,6 +125,7 @@ async def _led(
             await writer.open(head.incarnation, head.epoch)
             return await work(_Run(store, writer, progress, options, head.epoch, leadership.lost))
     finally:
+        metrics.rebuild_position.labels(writer.log).set(0)
         await writer.close()
 
 

@@ -17,6 +17,7 @@ from turnlog_projector.abandoned import Abandoned, remove_abandoned
 from turnlog_projector.build import RebuildOptions
 from turnlog_projector.ports import Source
 from turnlog_projector.rebuild import is_outdated, renew
+from turnlog_runtime.logs import said_by
 from turnlog_views.generations import expired_generations
 from turnlog_views.partitions import Meta
 from turnlog_views.writer import ViewWriter
@@ -65,7 +66,7 @@ class Upkeep:
                 except Exception as error:  # the worker's outermost loop: live work goes on, this is tried again
                     self._failures += 1
                     metrics.failures.labels(self._writer.log, type(error).__name__).inc()
-                    _log.warning("upkeep_failed", log=self._writer.log, error=type(error).__name__, detail=str(error))
+                    _log.warning("upkeep_failed", log=self._writer.log, error=type(error).__name__, **said_by(error))
                 self._work.clear()
                 await asyncio.sleep(self._pause_s())
         finally:

@@ -8,9 +8,11 @@ from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_limits import limits_gate
 from turnlog_query.service import query
-from turnlog_runtime.health import Check, Health
-from turnlog_runtime.lifecycle import run, serving
+from turnlog_runtime import metrics
+from turnlog_runtime.health import Check
+from turnlog_runtime.lifecycle import run
 from turnlog_runtime.logs import configure_logging
+from turnlog_runtime.ports import api_port
 from turnlog_runtime.principal import in_order
 from turnlog_runtime.settings import QuerySettings, SettingsError, load, required_url
 
@@ -23,6 +25,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"turnlog-query: {error}")
     configure_logging("query", settings.log_level)
+    metrics.started("query")
 
     async def serve(stop: asyncio.Event) -> None:
         store = await Store.open(
@@ -43,8 +46,7 @@ def main() -> None:
             ):
                 # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
                 checks = {"postgres": Check(lambda: store.head(settings.log))}
-                health = Health(app, checks, stop)
-                async with serving(health, settings.host, settings.port, settings.shutdown_s, settings.drain_s):
+                async with api_port("query", app, checks, settings, stop):
                     await stop.wait()
         finally:
             if bus is not None:

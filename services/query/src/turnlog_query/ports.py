@@ -44,6 +44,10 @@ class EventReads(Protocol):
 class ViewReads(Protocol):
     """Redis. None means "cannot say", never "empty"; no call raises; see `turnlog_views.ViewReader`."""
 
+    @property
+    def why(self) -> str:
+        """Why the call that answered None last did so: `miss`, `stale` or `away`."""
+
     async def turns(self, tenant: str, log: str, session_id: str, limit: int) -> TurnsView | None: ...
     async def session(self, tenant: str, log: str, session_id: str) -> SessionView | None: ...
     async def head(self, tenant: str, log: str, session_id: str) -> HeadView | None: ...

@@ -15,7 +15,7 @@ from turnlog_eventstore import StoreError
 from turnlog_query.errors import session_not_found, version_not_reached
 from turnlog_query.frame import POSTGRES, REDIS, Frame, Page
 from turnlog_query.limits import Limits
-from turnlog_query.metrics import FROM_POSTGRES, FROM_REDIS
+from turnlog_query.metrics import AWAY, BEYOND_WINDOW, FRESH, FROM_REDIS, STALE, count_from_postgres
 from turnlog_query.ports import EventReads, ViewReads
 from turnlog_query.stored import StoredReads, Turn
 from turnlog_views import HeadView, SessionView, TurnsView
@@ -67,37 +67,41 @@ class Reading:
 
     async def newest(self, tenant: str, session_id: str, limit: int) -> Page:
         """The newest `limit` visible turns: the hot path, one look at Redis."""
+        reason = AWAY
         if self._views is not None:
             view = await self._views.turns(tenant, self._log, session_id, limit)
             if view is not None and view.complete:
                 FROM_REDIS.inc()
                 return Page(view.version, view.revision, view.turns, REDIS)
-        return await self._stored_page(tenant, session_id, Span(limit), ANY)
+            reason = self._views.why if view is None else BEYOND_WINDOW
+        return await self._stored_page(tenant, session_id, Span(limit), ANY, reason)
 
     async def turns(self, tenant: str, session_id: str, span: Span, at_least: AtLeast) -> Page:
         """The visible turns of a span, of the session at `at_least.version` or later."""
+        reason = AWAY if self._views is None else BEYOND_WINDOW
         if self._views is not None and span.before is None and span.agent_id is None:
             views = self._views
             asked = span.limit if span.after is None else self._limits.page_turns
-            view = await self._fresh(
+            view, reason = await self._fresh(
                 tenant, session_id, lambda: views.turns(tenant, self._log, session_id, asked), at_least
             )
             if view is not None and (page := _page_of(view, span, asked)) is not None:
                 FROM_REDIS.inc()
                 return page
-        return await self._stored_page(tenant, session_id, span, at_least)
+        return await self._stored_page(tenant, session_id, span, at_least, FRESH if at_least.fresh else reason)
 
     async def frame(self, tenant: str, session_id: str, at_least: AtLeast = ANY) -> Frame:
         """The session with the turns of its window."""
+        reason = AWAY
         if self._views is not None:
             views = self._views
-            view = await self._fresh(
+            view, reason = await self._fresh(
                 tenant, session_id, lambda: _frame_view(views, tenant, self._log, session_id), at_least
             )
             if view is not None:
                 FROM_REDIS.inc()
                 return view
-        FROM_POSTGRES.inc()
+        count_from_postgres(FRESH if at_least.fresh else reason)
         frame = await self._stored.frame(tenant, session_id)
         _check(frame.version, at_least)
         return frame
@@ -132,8 +136,8 @@ class Reading:
         async for page in self._stored.pages_before(tenant, session_id, frame, after=after, before=below):
             yield page
 
-    async def _stored_page(self, tenant: str, session_id: str, span: Span, at_least: AtLeast) -> Page:
-        FROM_POSTGRES.inc()
+    async def _stored_page(self, tenant: str, session_id: str, span: Span, at_least: AtLeast, reason: str) -> Page:
+        count_from_postgres(reason)
         frame = await self._stored.frame(tenant, session_id)
         _check(frame.version, at_least)
         if span.after is None:
@@ -154,28 +158,34 @@ class Reading:
 
     async def _fresh(
         self, tenant: str, session_id: str, read: Callable[[], Awaitable[V | None]], at_least: AtLeast
-    ) -> V | None:
-        """What `read` finds in Redis once it is at `at_least.version`; None when PostgreSQL must answer.
+    ) -> tuple[V | None, str]:
+        """What `read` finds in Redis once it is at `at_least.version`; None when PostgreSQL must answer, and why then
+        (what is found may still not reach back far enough).
 
         While Redis is waited for, PostgreSQL is asked whether the version exists at all: that must not wait for a
         PostgreSQL that is away, and what Redis has by then is answered.
         """
+        assert self._views is not None
         if at_least.fresh:
-            return None
+            return None, FRESH
         view = await read()
-        if view is None or view.version >= at_least.version:
-            return view
+        if view is None:
+            return None, self._views.why
+        if view.version >= at_least.version:
+            return view, BEYOND_WINDOW
         wait_s = min(at_least.wait_ms / 1000, self._limits.wait_max_s)
         if wait_s <= 0:
-            return None
+            return None, STALE
         checking = asyncio.ensure_future(self._check_reached(tenant, session_id, at_least))
         try:
             if not await self._arrives(tenant, session_id, at_least.version, wait_s, checking):
-                return None
+                return None, STALE
         finally:
             checking.add_done_callback(_heard)  # it ends soon by itself; cancelling it would cost a connection
         view = await read()
-        return view if view is not None and view.version >= at_least.version else None
+        if view is None:
+            return None, self._views.why
+        return (view, BEYOND_WINDOW) if view.version >= at_least.version else (None, STALE)
 
     async def _arrives(
         self, tenant: str, session_id: str, version: int, wait_s: float, checking: "asyncio.Future[None]"

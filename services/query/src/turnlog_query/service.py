@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from turnlog_bus import Bus
 from turnlog_events.tokens import load
 from turnlog_eventstore import Store, TenantLogs
-from turnlog_follow import Follower
+from turnlog_follow import Follower, FollowerLag, Lags
 from turnlog_query.app import create_app
 from turnlog_query.background import background
 from turnlog_query.deps import QueryDeps
@@ -37,17 +37,23 @@ async def query(
     limits = Limits.of(settings)
     views = await _views(store, settings)
 
+    lags = Lags(store)
+
     def hub_of(log: str) -> LiveHub:
-        return LiveHub(store, Follower(store, bus, log), log, limits.stream_waiting_events)
+        lag = FollowerLag(log, "streams", lambda: hub.streams > 0)
+        hub = LiveHub(store, Follower(store, bus, log, lag=lag), log, limits.stream_waiting_events)
+        lags.add(lag)
+        return hub
 
     deps = QueryDeps(store, views, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(background(deps, stop))
+            running = [tasks.create_task(background(deps, stop)), tasks.create_task(lags.run(stop))]
             try:
                 yield create_app(deps, gate)
             finally:
-                running.cancel()
+                for task in running:
+                    task.cancel()
     finally:
         if views is not None:
             await views.close()
