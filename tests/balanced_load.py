@@ -87,11 +87,14 @@ class Load:
         self._listeners: list[asyncio.Task[None]] = []
         self.attempts: list[Attempt] = []
         self.writers = [Writer() for _ in range(CLIENTS)]
+        self.taken_back, self.retractions = fresh("taken-back"), 0
+        """A session, and how many of its turns (all) were taken back."""
 
     async def __aenter__(self) -> "Load":
         await self._group.__aenter__()
         for number, writer in enumerate(self.writers):
             self._group.create_task(self._work(writer, listened=number < STREAMED))
+        self._group.create_task(self._take_back())
         return self
 
     async def __aexit__(
@@ -131,6 +134,15 @@ class Load:
                 listener.cancel()
                 with suppress(asyncio.CancelledError):
                     await listener
+
+    async def _take_back(self) -> None:
+        """A client that stores a turn and takes it back, again and again."""
+        async with self.client() as client:
+            while not self._stop.is_set():
+                placed = await client.store(self.taken_back, "user", "never mind")
+                answer = await client.retract(self.taken_back, placed.version, placed.version)
+                assert (answer["from_version"], answer["to_version"]) == (placed.version, placed.version)
+                self.retractions += 1
 
     async def _round(self, client: AsyncClient, writer: Writer, number: int) -> None:
         turn_id = f"t{number}"

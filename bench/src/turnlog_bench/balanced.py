@@ -6,7 +6,7 @@ on the cores that the load generator, nginx, PostgreSQL, NATS and Valkey leave: 
 says what was the bound.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -45,6 +45,16 @@ class Taken:
         used = {name: 1e6 * seconds / max(1, self.accepted) for name, seconds in self.cpu_s.items()}
         load = sum(outcome.cpu_us for outcome in self.outcomes) / len(self.outcomes)
         return {name: us for name, us in used.items() if us >= 1} | {"load generator": load}
+
+
+def possible(say: Callable[[str], None]) -> bool:
+    """Whether there is an nginx; says so when there is none."""
+    try:
+        program()
+    except GatewayFailed as error:
+        say(f"balanced: left out, {error}")
+        return False
+    return True
 
 
 async def balanced(stack: Stack, scale: Scale) -> list[Figure]:

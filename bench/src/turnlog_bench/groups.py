@@ -34,7 +34,7 @@ async def measure(scale: Scale, only: str | None, say: Callable[[str], None], *,
                 figures += await fairness.fairness(stack, scale)
             if "door" in wanted:
                 figures += await door.door(stack, scale)
-            if "balanced" in wanted:
+            if "balanced" in wanted and (only is not None or balanced.possible(say)):
                 figures += await balanced.balanced(stack, scale)
     if "growth" in wanted:
         async with running(say, auth=auth) as stack:
