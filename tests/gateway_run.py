@@ -50,7 +50,7 @@ def upstreams(servers: Mapping[str, Sequence[int]]) -> str:
     """Upstreams as the shipped ones, of ports on this machine; a part without any has one where nobody listens."""
     return "\n".join(
         f"upstream {part} {{ zone {part} 128k; "
-        + " ".join(f"server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;" for port in ports or [1])
+        + " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports or [1])
         + " keepalive 64; keepalive_timeout 4s; }"
         for part, ports in servers.items()
     )

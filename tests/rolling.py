@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-START_S, STOP_S = 60.0, 15.0
+START_S, STOP_S = 120.0, 30.0
 OURS = ("TURNLOG_", "DATABASE_URL", "NATS_URL", "REDIS_URL", "SECRET_KEY")
 
 
@@ -33,6 +33,8 @@ class Replica:
     environment: dict[str, str]
     log_path: Path
     port: int = field(default_factory=free_port)
+    port_setting: str = "TURNLOG_PORT"
+    """The setting of the port at which it says how it is."""
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self, *, until_ready: bool = True) -> "Replica":
@@ -41,7 +43,7 @@ class Replica:
         with self.log_path.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", self.module),
-                env=kept | {"TURNLOG_AUTH": "off"} | self.environment | {"TURNLOG_PORT": str(self.port)},
+                env=kept | {"TURNLOG_AUTH": "off"} | self.environment | {self.port_setting: str(self.port)},
                 stdout=log,
                 stderr=log,
             )
@@ -69,6 +71,16 @@ class Replica:
         """SIGTERM."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """SIGSTOP: its connections stay, and nothing comes of them."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT; nothing when it has ended."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT)
 
     async def ended(self) -> int:
         """Wait for its end; the exit status."""

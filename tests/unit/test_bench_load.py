@@ -110,6 +110,20 @@ async def test_a_closed_connection_is_a_failure() -> None:
     assert list(found.failed) == ["closed (None)"]
 
 
+async def test_an_answer_that_ends_its_connection_is_followed_by_a_new_one() -> None:
+    class Ending(Server):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.requests.append(head)
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            writer.close()
+
+    server = Ending()
+    found = await outcome(server)
+    assert found.failed == {}
+    assert found.accepted == len(server.requests) > 3
+
+
 def body_of(request: bytes) -> bytes:
     head, body = request.split(b"\r\n\r\n", 1)
     assert b"content-length: %d" % len(body) in head

@@ -8,13 +8,13 @@ import asyncio
 from dataclasses import replace
 
 from turnlog_bench.figures import Figure, Target, percentile, plain
+from turnlog_bench.material import TENANT_HEADER
 from turnlog_bench.orders import Order, Outcome
 from turnlog_bench.scale import Scale
 from turnlog_bench.slices import order
 from turnlog_bench.stack import Stack
 from turnlog_bench.writes import TURNS_AT_ONCE, counted_turns
 
-TENANT_HEADER = "x-tenant"
 QUIET_PER_S = 100.0
 FLOOD_CONNECTIONS = 32
 PAIRS = 3

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from turnlog_bench import door, fairness, growth, latency, reads, rebuilding, writes
+from turnlog_bench import balanced, door, fairness, growth, latency, reads, rebuilding, writes
 from turnlog_bench.figures import Figure
 from turnlog_bench.scale import Scale
 from turnlog_bench.slices import order
 from turnlog_bench.stack import FOLLOWERS, SERVICES, Stack, running
 
-GROUPS = ("reads", "pipeline", "writes", "hundreds", "rebuild", "fairness", "door", "growth")
+GROUPS = ("reads", "pipeline", "writes", "hundreds", "rebuild", "fairness", "door", "balanced", "growth")
 FINISH_S = 30.0
 
 
@@ -34,6 +34,8 @@ async def measure(scale: Scale, only: str | None, say: Callable[[str], None], *,
                 figures += await fairness.fairness(stack, scale)
             if "door" in wanted:
                 figures += await door.door(stack, scale)
+            if "balanced" in wanted and (only is not None or balanced.possible(say)):
+                figures += await balanced.balanced(stack, scale)
     if "growth" in wanted:
         async with running(say, auth=auth) as stack:
             figures += await growth.growth(stack, scale)

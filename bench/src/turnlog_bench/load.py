@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -21,9 +22,11 @@ from turnlog_bench import material
 from turnlog_bench.orders import Order, Outcome
 
 MOST_SINGLE_PER_S = 12_000
-MOST_MANY_PER_S = 400
+MOST_TURNS_PER_S = 40_000
 FROM_REDIS = b'"source":"redis"}'
 _LENGTH = b"content-length: "
+_CLOSES = b"onnection: close"
+_CONNECT_S = 5.0
 
 
 class Run:
@@ -57,14 +60,16 @@ class Run:
 
 
 class Connection(asyncio.Protocol):
-    """One connection with at most one request on its way."""
+    """One connection with at most one request on its way. A server that ends it with an answer (a proxy does, after
+    so many) is connected to anew: the next request waits for that, and its waiting counts."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, port: int) -> None:
+        self._run, self._port = run, port
         self._head = b""
         self._missing = 0
         self._began = 0.0
-        self._finished = False
+        self._finished = self._closes = False
+        self._connecting: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,15 +94,34 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 self._head = data
                 return
-            at = data.index(_LENGTH, 0, end + 2)
+            at = data.find(_LENGTH, 0, end + 2)
+            if at < 0:  # a proxy writes it in its own way
+                at = data[: end + 2].lower().index(_LENGTH)
             length = int(data[at + len(_LENGTH) : data.index(b"\r", at)])
             self._head, self._missing = data, end + 4 + length
+            self._closes = data.find(_CLOSES, 0, end) >= 0
         self._missing -= len(data)
         if self._missing > 0:
             return
         self._missing = 0
         head, self._head = self._head, b""
         now = self._run.answered(self._began, head, data)
+        if self._closes:
+            self._connecting = asyncio.create_task(self._again(now))
+        else:
+            self._next(now)
+
+    async def _again(self, now: float) -> None:
+        """Connect anew, then go on as of `now`."""
+        assert self.transport is not None
+        self.transport.close()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
+        except (OSError, TimeoutError) as error:
+            self._lost(error)
+            return
+        self._closes = False
         self._next(now)
 
     def _next(self, now: float) -> None:
@@ -123,21 +147,26 @@ class Connection(asyncio.Protocol):
             self._run.done.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._closes:
+            self._lost(exc)
+
+    def _lost(self, error: Exception | None) -> None:
         if not self._finished and not self._run.done.is_set():
-            self._run.failed[f"closed ({exc!r})"] = 1
+            self._run.failed[f"closed ({error!r})"] = 1
             self._run.done.set()
 
 
 def requests_of(order: Order) -> Iterator[bytes]:
     """Everything that may be sent, rendered; without an end where repeating does no harm."""
-    requests = material.showing(order.key, _rendered(order))
+    named = material.naming_tenants(order.place, order.tenants, order.prefix, _rendered(order))
+    requests = material.showing(order.key, named)
     return iter(requests) if order.kind in ("many", "single") else _for_ever(requests)
 
 
 def _rendered(order: Order) -> list[bytes]:
     span_s = order.seconds + order.warm_s
     if order.kind == "many":
-        count = int(MOST_MANY_PER_S * span_s) + order.concurrency
+        count = int(MOST_TURNS_PER_S / order.turns * span_s) + order.concurrency
         return material.many_posts(order.prefix, order.place, order.sessions, count, order.turns, order.headers)
     if order.kind == "same":
         return material.single_posts(order.prefix, order.place, order.sessions, 1_000)
@@ -154,13 +183,20 @@ def _for_ever(items: list[bytes]) -> Iterator[bytes]:
         yield from items
 
 
+def _itself(connection: Connection) -> Connection:
+    return connection
+
+
 async def carry_out(order: Order) -> Outcome:
     """Put the load on the server and count."""
     loop = asyncio.get_running_loop()
     run = Run(order, requests_of(order))
     connections = []
-    for _ in range(order.concurrency):
-        _, connection = await loop.create_connection(lambda: Connection(run), "127.0.0.1", order.port)
+    ports = (order.port, *order.more_ports)
+    for number in range(order.concurrency):
+        port = ports[number % len(ports)]
+        connection = Connection(run, port)
+        await loop.create_connection(partial(_itself, connection), "127.0.0.1", port)
         connections.append(connection)
     run.open = len(connections)
     cpu_began, began = time.process_time(), time.perf_counter()

@@ -7,9 +7,10 @@ from functools import cache
 from turnlog_events.canonical import canonical
 from turnlog_events.event import TURN_STORED, NewEvent
 from turnlog_events.hashing import payload_hash
-from turnlog_events.ids import new_id
+from turnlog_events.ids import DEFAULT_TENANT, new_id
 
 CONTENT_CHARS = 250
+TENANT_HEADER = "x-tenant"
 _WORDS = tuple(
     """
     about after again always and another answer because before book bring call change city coffee could day dinner
@@ -62,6 +63,21 @@ def showing(key: str, requests: list[bytes]) -> list[bytes]:
     return [request.replace(b"host: bench\r\n", shown, 1) for request in requests] if key else requests
 
 
+def tenant_of(place: str, number: int) -> str:
+    """The name of one of several tenants."""
+    return f"{place}-{number}"
+
+
+def naming_tenants(place: str, tenants: int, prefix: str, requests: list[bytes]) -> list[bytes]:
+    """The same requests, each naming one of the tenants, as chance (seeded with `prefix`) has it; as they are when
+    there are none."""
+    if not tenants:
+        return requests
+    chance = random.Random(prefix)
+    hosts = [f"host: bench\r\n{TENANT_HEADER}: {tenant_of(place, n)}\r\n".encode() for n in range(tenants)]
+    return [request.replace(b"host: bench\r\n", hosts[chance.randrange(tenants)], 1) for request in requests]
+
+
 def single_posts(prefix: str, place: str, sessions: int, count: int, headers: str = "") -> list[bytes]:
     """Requests to store one turn each, every id new, spread over the sessions."""
     chance = random.Random(prefix)
@@ -87,7 +103,7 @@ def reads(place: str, sessions: int, limit: int) -> list[bytes]:
     return made
 
 
-def events(session_id: str, prefix: str, numbers: Sequence[int]) -> tuple[NewEvent, ...]:
+def events(session_id: str, prefix: str, numbers: Sequence[int], tenant: str = DEFAULT_TENANT) -> tuple[NewEvent, ...]:
     """The events that the same turns become, for appending without HTTP."""
     texts = contents()
     made = []
@@ -96,7 +112,7 @@ def events(session_id: str, prefix: str, numbers: Sequence[int]) -> tuple[NewEve
         payload = canonical(fields | {"agent_id": "travel", "user_id": "ana"})
         made.append(
             NewEvent(
-                "default", session_id, TURN_STORED, f"{prefix}.{n}", payload, payload_hash(payload), new_id(),
+                tenant, session_id, TURN_STORED, f"{prefix}.{n}", payload, payload_hash(payload), new_id(),
                 agent_id="travel", user_id="ana",
             )
         )  # fmt: skip

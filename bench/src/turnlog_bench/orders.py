@@ -1,6 +1,7 @@
 """What the load generator is told and what it answers: one JSON line each way."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -12,7 +13,9 @@ class Order:
     """Load on one server: `concurrency` connections, each with one request on its way (`per_s` 0), or requests sent
     at fixed times, `per_s` of them a second, whatever the server does. `prefix` names the turns, `place` the sessions.
     `single` sends every turn once, `same` sends the same thousand again and again. `key` is the API key that every
-    request shows ("": none); `headers` are added to each request that stores turns, as they stand on the wire."""
+    request shows ("": none); `headers` are added to each request that stores turns, as they stand on the wire. With
+    `tenants` each request names one of so many (`<place>-0` …) in a header. `more_ports` are further replicas of the
+    server: connections are dealt out among all of them."""
 
     kind: Kind
     port: int
@@ -27,6 +30,8 @@ class Order:
     limit: int = 20
     key: str = ""
     headers: str = ""
+    tenants: int = 0
+    more_ports: Sequence[int] = ()
 
     def line(self) -> bytes:
         """As one line."""

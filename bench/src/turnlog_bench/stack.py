@@ -33,6 +33,16 @@ DEATH_NOTICED_S = 0.5
 Snapshot = dict[str, float]
 
 
+def kind_of(name: str) -> str:
+    """The service of a process: `ingest` of `ingest-2`."""
+    return name.partition("-")[0]
+
+
+def replicas(service: str, count: int) -> list[str]:
+    """The names of so many processes of a service: `ingest`, `ingest-2` …"""
+    return [service, *(f"{service}-{number}" for number in range(2, count + 1))][:count]
+
+
 @dataclass
 class Stack:
     """Running servers and processes. `say` tells the person what is being done."""
@@ -61,12 +71,13 @@ class Stack:
                 process.check()
 
     async def launch(self, *names: str, more: Mapping[str, str] | None = None) -> None:
-        """Start services and wait until they listen. `more` is added to their environment."""
+        """Start services (`replicas` names several of one) and wait until they listen. `more` is added to their
+        environment."""
         for name in names:
             port = self.ports.setdefault(name, free_port())
-            serves_api = name in ("ingest", "query")
+            serves_api = kind_of(name) in ("ingest", "query")
             own = {"TURNLOG_PORT" if serves_api else "TURNLOG_METRICS_PORT": str(port), **(more or {})}
-            await self._spawn(name, [f"turnlog_{name}"], own)
+            await self._spawn(name, [f"turnlog_{kind_of(name)}"], own)
         for name in names:
             await self.processes[name].ready(self.ports[name])
 
@@ -113,14 +124,19 @@ class Stack:
         return outcome
 
     def cpu(self) -> Snapshot:
-        """CPU seconds of each server and service so far."""
-        named = {name: process.pid for name, process in self.processes.items() if name in SERVICES}
-        return {name: procfs.cpu_s(pid) for name, pid in (named | self.servers.pids).items()}
+        """CPU seconds of each server and service so far, all processes of a service together."""
+        return self._by_kind(procfs.cpu_s)
 
     def memory_kib(self) -> Snapshot:
-        """Memory of each server and service now."""
-        named = {name: process.pid for name, process in self.processes.items() if name in SERVICES}
-        return {name: procfs.memory_kib(pid) for name, pid in (named | self.servers.pids).items()}
+        """Memory of each server and service now, all processes of a service together."""
+        return self._by_kind(procfs.memory_kib)
+
+    def _by_kind(self, reading: Callable[[int], float]) -> Snapshot:
+        found: Snapshot = {}
+        for name, process in self.processes.items():
+            if kind_of(name) in SERVICES:
+                found[kind_of(name)] = found.get(kind_of(name), 0.0) + reading(process.pid)
+        return found | {name: reading(pid) for name, pid in self.servers.pids.items()}
 
     def pause_followers(self) -> None:
         """Take the CPU from the followers while a yardstick is measured."""
@@ -134,14 +150,14 @@ class Stack:
             if name in self.processes:
                 self.processes[name].resume()
 
-    async def head(self) -> int:
-        """The position of the newest event."""
-        return (await self.store.head(LOG)).position
+    async def head(self, log: str = LOG) -> int:
+        """The position of the log's newest event."""
+        return (await self.store.head(log)).position
 
-    async def projected(self, deadline_s: float = CAUGHT_UP_S) -> float:
-        """Wait until every read model is at the head and readable; how long that took, in seconds."""
-        head = await self.store.head(LOG)
-        writer = ViewWriter(self.servers.redis_url, LOG)
+    async def projected(self, deadline_s: float = CAUGHT_UP_S, log: str = LOG) -> float:
+        """Wait until every read model of the log is at its head and readable; how long that took, in seconds."""
+        head = await self.store.head(log)
+        writer = ViewWriter(self.servers.redis_url, log)
         await writer.open(head.incarnation, head.epoch)
 
         async def caught_up() -> bool:

@@ -3,7 +3,7 @@ the append function."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -26,17 +26,19 @@ SCAN_EVENTS = 5_000
 
 
 @asynccontextmanager
-async def counted_turns(stack: Stack) -> AsyncIterator[list[int]]:
-    """Check afterwards that the log grew by exactly the turns put into the list (numbers of them)."""
-    before = await stack.head()
+async def counted_turns(stack: Stack, logs: Sequence[str] = (LOG,)) -> AsyncIterator[list[int]]:
+    """Check afterwards that the logs together grew by exactly the turns put into the list (numbers of them), each of
+    them without a hole."""
+    before = {log: await stack.head(log) for log in logs}
     acknowledged: list[int] = []
     yield acknowledged
-    stored, head = 0, before
-    async for batch in stack.store.scan(LOG, before, SCAN_EVENTS):
-        stored += sum(event.type == TURN_STORED for event in batch)
-        head += len(batch)
-        if batch[-1].position != head:
-            raise MeasureFailed(f"the log has a hole before position {batch[-1].position}")
+    stored = 0
+    for log, head in before.items():
+        async for batch in stack.store.scan(log, head, SCAN_EVENTS):
+            stored += sum(event.type == TURN_STORED for event in batch)
+            head += len(batch)
+            if batch[-1].position != head:
+                raise MeasureFailed(f"log {log} has a hole before position {batch[-1].position}")
     if stored != sum(acknowledged):
         raise MeasureFailed(f"{sum(acknowledged)} turns were acknowledged, {stored} are in the log")
 
