@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnlog_cli.backup_commands import backup, restore
 from turnlog_cli.key_commands import keys
 from turnlog_cli.log_commands import logs, tenants
 from turnlog_cli.options import AsJson, DataDir, Log, Url
@@ -32,6 +33,8 @@ app = typer.Typer(
 app.add_typer(keys)
 app.add_typer(logs)
 app.add_typer(tenants)
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()
