@@ -20,6 +20,7 @@ from turnlog_cli.backups.indexes import built_afterwards
 from turnlog_cli.backups.proving import opened
 from turnlog_cli.backups.reading import ArchiveReader
 from turnlog_cli.backups.walls import walls_open
+from turnlog_cli.keys_at_start import LOCAL_NAME
 from turnlog_migrations import CONNECT_TIMEOUT_S, knows, latest, schema_transaction
 
 Progress = Callable[[int], None]
@@ -31,6 +32,9 @@ _SETTINGS = (
     "set local maintenance_work_mem = '256MB'",
     "set local synchronous_commit = on",
 )
+
+_END_LOCAL_KEYS = "update turnlog.api_keys set revoked_at = now() where name = $1 and revoked_at is null"
+"""The `turnlog up` that made such a key for itself, and would have revoked it at its end, is not this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ async def restore(dsn: str, path: Path, *, keep_incarnation: bool, progress: Pro
                 await _renew(connection)
             await connection.execute("analyze " + ", ".join(f"turnlog.{table.name}" for table in header.tables))
             await schema.upgrade()
+            await connection.execute(_END_LOCAL_KEYS, LOCAL_NAME)
             logs, keys = tuple(await heads(connection)), await _live_keys(connection)
     return Restored(header, latest(), logs, keys, time.perf_counter() - began)
 
