@@ -2,24 +2,18 @@
 were started before the first migration work once it was made."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
 import pytest
-from alembic import command
-from alembic.config import Config
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import create_async_engine
 
-import turnlog_migrations
 from conftest import RealServers
+from databases import Database, migrate_to, own_database
 from querying import TENANT, client_of, fresh, problem_in, said
 from turnlog_bus import Bus
 from turnlog_eventstore import AppendRequest, SchemaMissing, Store, StoreSettings
@@ -40,25 +34,11 @@ NEXT_MIGRATION = (
 READS = ("turns?limit=1", "turns?before_version=2", "context")
 
 
-@dataclass(frozen=True)
-class Database:
-    """A database of its own on the servers under test."""
-
-    dsn: str
-    owner_dsn: str
-
-
 @pytest.fixture
 async def database(servers: RealServers) -> AsyncIterator[Database]:
     """One that was never migrated."""
-    name = f"turnlog_{uuid.uuid4().hex[:12]}"
-    owner = await asyncpg.connect(servers.owner_dsn)
-    try:
-        await owner.execute(f"create database {name}")
-        yield Database(*(urlsplit(dsn)._replace(path=f"/{name}").geturl() for dsn in (servers.dsn, servers.owner_dsn)))
-        await owner.execute(f"drop database {name} with (force)")
-    finally:
-        await owner.close()
+    async with own_database(servers) as made:
+        yield made
 
 
 @dataclass(frozen=True)
@@ -154,21 +134,6 @@ async def test_a_migration_under_load_fails_no_request_of_the_release_before(
         migrated.set()
     await owner.close()
     assert min(counts) >= 5
-
-
-async def migrate_to(dsn: str, revision: str) -> None:
-    """The schema of an earlier release."""
-
-    def upgrade(connection: Any) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(turnlog_migrations.__file__).parent))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn))
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade)
-    await engine.dispose()
 
 
 async def test_the_second_wall_is_put_up_under_load_without_a_failure_of_the_release_before(database: Database) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnlog_cli.backup_commands import backup, restore
 from turnlog_cli.key_commands import keys
 from turnlog_cli.log_commands import logs, tenants
 from turnlog_cli.options import AsJson, DataDir, Log, Url
@@ -44,6 +45,8 @@ class Service(StrEnum):
 app.add_typer(keys)
 app.add_typer(logs)
 app.add_typer(tenants)
+app.command()(backup)
+app.command()(restore)
 
 
 @app.command()

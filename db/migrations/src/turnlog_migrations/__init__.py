@@ -5,21 +5,12 @@ one run commit together or not at all.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-_LOCK = 0x7475_726E_6C6F_6731  # "turnlog1"
-_LOCK_NOT_AVAILABLE = "55P03"
+from turnlog_migrations.transaction import VERSION_TABLE, SchemaTransaction, schema_transaction, scripts
+
+CONNECT_TIMEOUT_S = 10.0
 
 
 class SchemaTooNew(Exception):
@@ -51,47 +42,42 @@ class Migrated:
 
 def latest() -> str:
     """The newest schema revision this release knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = scripts().get_current_head()
     assert head is not None, "the package holds migrations"
     return head
 
 
-async def migrate(dsn: str, connect_timeout_s: float = 10.0) -> Migrated:
+def knows(revision: str) -> bool:
+    """Whether this release has the migrations up to a revision."""
+    return any(script.revision == revision for script in scripts().walk_revisions())
+
+
+async def migrate(dsn: str, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Migrated:
     """Bring the database at `dsn` (its owner's connection) to the newest schema.
 
     Raises `SchemaTooNew`, `SchemaBusy`, or what asyncpg raises when the server cannot be reached. Safe to repeat.
     """
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(dsn, timeout=connect_timeout_s),
-        poolclass=NullPool,
-    )
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return await connection.run_sync(_upgrade)
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-            raise SchemaBusy from error
-        raise
-    finally:
-        await engine.dispose()
+        async with schema_transaction(dsn, connect_timeout_s) as schema:
+            before = await schema.revision()
+            if before is not None and not knows(before):
+                raise SchemaTooNew(before, latest())
+            if before != latest():
+                await schema.upgrade()
+            return Migrated(before, latest())
+    except asyncpg.LockNotAvailableError as error:
+        raise SchemaBusy from error
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    return config
-
-
-def _upgrade(connection: Connection) -> Migrated:
-    config = _config()
-    config.attributes["connection"] = connection
-    context = MigrationContext.configure(connection, opts={"version_table": "turnlog_schema_version"})
-    before = context.get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if before is not None and before not in known:
-        raise SchemaTooNew(before, latest())
-    if before != latest():
-        command.upgrade(config, "head")
-    return Migrated(before, latest())
+__all__ = [
+    "CONNECT_TIMEOUT_S",
+    "VERSION_TABLE",
+    "Migrated",
+    "SchemaBusy",
+    "SchemaTooNew",
+    "SchemaTransaction",
+    "knows",
+    "latest",
+    "migrate",
+    "schema_transaction",
+]
