@@ -18,8 +18,10 @@ from matplotlib.ticker import FuncFormatter
 from turnlog_bench.colours import LINES, TEXT
 from turnlog_bench.panels import (
     PROCESSES,
+    from_zero,
     labelled,
     line,
+    log_y,
     plain_number,
     rates,
     side_by_side,
@@ -28,7 +30,18 @@ from turnlog_bench.panels import (
     ticked,
 )
 from turnlog_bench.scaling.points import Curve
-from turnlog_bench.scaling.series import APPEND, APPENDS, HUNDREDS, MORE_SESSIONS, PIPELINE, READS, SINGLES, SLOW
+from turnlog_bench.scaling.series import (
+    APPEND,
+    APPENDS,
+    HUNDREDS,
+    MORE_SESSIONS,
+    OWN_LOGS,
+    PIPELINE,
+    READS,
+    REDIS,
+    SINGLES,
+    SLOW,
+)
 from turnlog_bench.sizing import slopes
 
 WIDTH, HEIGHT = 8.4, 3.4
@@ -38,6 +51,7 @@ STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -82,32 +96,34 @@ def _append_logs(curve: Curve, figure: Figure) -> None:
     points = curve.of(SINGLES)
     target(left, points, 1.0, "empty endpoint, requests/s")
     ticked(left, [point.x for point in points])
-    left.set_ylim(top=left.get_ylim()[1] * 1.6)
+    from_zero(left, 1.6)
     left.legend(loc="upper left")
     labelled(left, "logs", "turns/s", "append rate against logs, one ingest process")
-    stacked_cpu(right, points, "turn", "logs, single turns")
+    stacked_cpu(right, curve, SINGLES, "turn", "logs, single turns")
 
 
 def _append_processes(curve: Curve, figure: Figure) -> None:
     left, right = side_by_side(figure, 2)
     rates(left, curve, curve.series, "turns_per_s")
-    points = curve.of(curve.series[-1])
+    points = curve.of(OWN_LOGS)
     target(left, points, 1.0, "empty endpoint, one process, requests/s")
     ticked(left, [point.x for point in points])
+    from_zero(left)
     left.legend(loc="lower right")
     labelled(left, "ingest processes", "turns/s", "append rate against ingest processes")
-    stacked_cpu(right, points, "turn", "ingest processes, as many logs")
+    stacked_cpu(right, curve, OWN_LOGS, "turn", "ingest processes, as many logs")
 
 
 def _append_batch(curve: Curve, figure: Figure) -> None:
     left, right = side_by_side(figure, 2)
     rates(left, curve, curve.series, "turns_per_s")
     points = curve.of(curve.series[0])
-    left.set_xscale("log")
+    ticked(left, [point.x for point in points])
     target(left, points, 1.0, "empty endpoint, requests/s")
+    from_zero(left)
     left.legend(loc="upper left")
     labelled(left, "turns a request", "turns/s", "append rate against turns a request, 8 at a time")
-    stacked_cpu(right, points, "turn", "turns a request")
+    stacked_cpu(right, curve, APPEND, "turn", "turns a request")
 
 
 def _append_concurrency(curve: Curve, figure: Figure) -> None:
@@ -116,6 +132,7 @@ def _append_concurrency(curve: Curve, figure: Figure) -> None:
     points = curve.of(APPEND)
     target(left, points, 1.0, "target at 128: the empty endpoint")
     ticked(left, [point.x for point in points])
+    from_zero(left)
     left.legend(loc="upper left")
     labelled(left, "requests at a time", "turns/s", "append rate against concurrency, single turns")
     for number, (name, label) in enumerate((("p50_ms", "p50"), ("p99_ms", "p99"))):
@@ -128,9 +145,8 @@ def _append_concurrency(curve: Curve, figure: Figure) -> None:
             plain_number(point.x), (point.median("turns_per_s"), point.median("p50_ms")),
             textcoords="offset points", xytext=(4, -9), fontsize=7, color=TEXT,
         )  # fmt: skip
-    right.set_yscale("log")
+    log_y(right, 1.5)
     right.xaxis.set_major_formatter(FuncFormatter(plain_number))
-    right.yaxis.set_major_formatter(FuncFormatter(plain_number))
     right.legend(loc="upper left")
     labelled(right, "turns/s", "ms a request", "latency at each rate (small: requests at a time)")
 
@@ -141,10 +157,10 @@ def _read_processes(curve: Curve, figure: Figure) -> None:
     points = curve.of(curve.series[0])
     target(left, points, 0.9, "target of one process: 0.9 × empty endpoint")
     ticked(left, [point.x for point in points])
-    left.set_ylim(top=left.get_ylim()[1] * 1.4)
+    from_zero(left, 1.4)
     left.legend(loc="upper left")
     labelled(left, "query processes", "reads/s", "20 recent turns, 32 at a time")
-    stacked_cpu(right, points, "read", "query processes, from Redis")
+    stacked_cpu(right, curve, REDIS, "read", "query processes, from Redis")
 
 
 def _bytes_sessions(curve: Curve, figure: Figure) -> None:
@@ -168,14 +184,11 @@ def _bytes_sessions(curve: Curve, figure: Figure) -> None:
         drawn = [(x, y) for x, y in zip(xs, fitted, strict=True) if y > 0]
         right.plot([x for x, _ in drawn], [y for _, y in drawn], color=LINES[number], linewidth=1)
     for axes, title, unit in ((left, "memory (PSS)", "MiB"), (right, "data held; lines: least squares", "MiB")):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
-        axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
+        ticked(axes, xs)
+        log_y(axes, 6.0)
         axes.legend(loc="upper left", ncols=2 if axes is left else 1)
         each = points[-1].median("turns") / points[-1].x
         labelled(axes, f"sessions of {each:g} turns", unit, title)
-    left.set_ylim(top=left.get_ylim()[1] * 6)
 
 
 def _turns_stored(curve: Curve, figure: Figure) -> None:
@@ -192,10 +205,8 @@ def _turns_stored(curve: Curve, figure: Figure) -> None:
             [p.x for p in points], [p.median("yardstick_per_s") for p in points],
             color=TEXT, linewidth=1, label="empty endpoint",
         )  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
-        axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
+        ticked(axes, [point.x for point in points])
+        from_zero(axes)
         axes.legend(loc="lower left")
         labelled(axes, "turns stored", name.replace("_per_s", "/s"), title)
 
@@ -208,10 +219,8 @@ def _one_rate(name: str, x: str, title: str, yardstick: str, share: float) -> Dr
         points = curve.of(curve.series[0])
         line(axes, points, name, LINES[0], curve.series[0])
         target(axes, points, share, yardstick)
-        axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
-        axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
+        ticked(axes, [point.x for point in points])
+        from_zero(axes)
         axes.legend(loc="lower left")
         labelled(axes, x, name.replace("_per_s", "/s"), title)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from turnlog_bench.colours import LINES, TEXT
 from turnlog_bench.scaling.points import Curve, Point
@@ -63,16 +63,31 @@ def target(axes: Axes, points: Sequence[Point], share: float, label: str, name: 
 
 
 def rates(axes: Axes, curve: Curve, series: Sequence[str], name: str) -> None:
-    """A line for each series that was measured, from 0 up."""
+    """A line for each series that was measured."""
     for number, one in enumerate(series):
         if points := curve.of(one):
             line(axes, points, name, LINES[number % len(LINES)], one)
-    axes.set_ylim(bottom=0)
+
+
+def from_zero(axes: Axes, headroom: float = 1.05) -> None:
+    """A linear y axis from 0 to above all that is drawn, with room for a legend; the last thing to do."""
+    top = axes.get_ylim()[1]
+    axes.set_ylim(0, top * headroom)
     axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
 
 
-def stacked_cpu(axes: Axes, points: Sequence[Point], what: str, x: str) -> None:
+def log_y(axes: Axes, headroom: float = 1.0) -> None:
+    """A logarithmic y axis in plain numbers, with room for a legend above."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high * headroom)
+
+
+def stacked_cpu(axes: Axes, curve: Curve, series: str, what: str, x: str) -> None:
     """CPU of each process, one bar a point."""
+    points = curve.of(series)
     used = [
         name for name in PROCESSES if any(p.has(f"cpu_{name}_us") and p.median(f"cpu_{name}_us") >= 1 for p in points)
     ]
@@ -88,4 +103,4 @@ def stacked_cpu(axes: Axes, points: Sequence[Point], what: str, x: str) -> None:
     axes.set_xticks(list(places), [plain_number(point.x) for point in points])
     axes.set_ylim(top=max(floor) * 1.35)
     axes.legend(ncols=2, loc="upper left")
-    labelled(axes, x, f"CPU, µs a {what}", "what it costs, and cores in use of the machine's")
+    labelled(axes, x, f"CPU, µs a {what}", f"what it costs, and cores in use (of {curve.run.machine['cores']:g})")

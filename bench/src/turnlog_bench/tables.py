@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from turnlog_bench.scaling.points import Curve, Point, Scaling, relative
-from turnlog_bench.scaling.series import MORE_SESSIONS, MORE_TURNS, SUMMARIES
+from turnlog_bench.scaling.series import MORE_SESSIONS, MORE_TURNS, PIPELINE, SUMMARIES
 from turnlog_bench.sizing import ASSUMED, Plan, costs_of, described, plan, slopes
 
 Column = tuple[str, Callable[[Point], str]]
@@ -215,8 +215,9 @@ def sizing_table(scaling: Scaling) -> str:
 def costs_table(scaling: Scaling) -> str:
     """The measured costs that the sizing rests on."""
     costs = costs_of(scaling)
+    at_once = number(scaling.curves["append-concurrency"].last(PIPELINE).x)
     rows = [
-        ["CPU of a turn, whole pipeline, µs", ", ".join(f"{name} {number(us)}" for name, us in (
+        [f"CPU of a turn, whole pipeline, {at_once} at a time, µs", ", ".join(f"{name} {number(us)}" for name, us in (
             ("ingest", costs.ingest_us), ("projector", costs.projector_us), ("compressor", costs.compressor_us),
             ("PostgreSQL", costs.postgres_us), ("NATS", costs.nats_us), ("Valkey", costs.valkey_us)))],
         ["CPU of a read from Redis, µs", f"query {number(costs.query_us)}, Valkey {number(costs.valkey_read_us)}"],
