@@ -132,7 +132,7 @@ def _append_concurrency(curve: Curve, figure: Figure) -> None:
     points = curve.of(APPEND)
     target(left, points, 1.0, "target at 128: the empty endpoint")
     ticked(left, [point.x for point in points])
-    from_zero(left)
+    from_zero(left, 1.35)
     left.legend(loc="upper left")
     labelled(left, "requests at a time", "turns/s", "append rate against concurrency, single turns")
     for number, (name, label) in enumerate((("p50_ms", "p50"), ("p99_ms", "p99"))):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from turnlog_bench.colours import LINES, TEXT
 from turnlog_bench.scaling.points import Curve, Point
@@ -79,6 +79,7 @@ def from_zero(axes: Axes, headroom: float = 1.05) -> None:
 def log_y(axes: Axes, headroom: float = 1.0) -> None:
     """A logarithmic y axis in plain numbers, with room for a legend above."""
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(plain_number))
     axes.yaxis.set_minor_formatter(NullFormatter())
     low, high = axes.get_ylim()

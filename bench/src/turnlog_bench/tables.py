@@ -3,12 +3,14 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from turnlog_bench.scaling.fit import least_squares
 from turnlog_bench.scaling.points import Curve, Point, Scaling, relative
 from turnlog_bench.scaling.series import MORE_SESSIONS, MORE_TURNS, PIPELINE, SUMMARIES
 from turnlog_bench.sizing import ASSUMED, Plan, costs_of, described, plan, slopes
 
 Column = tuple[str, Callable[[Point], str]]
 PROCESSES = ("ingest", "query", "projector", "compressor", "postgres", "nats", "valkey")
+HELD = ("valkey_bytes", "jetstream_bytes", "postgres_bytes")
 PER_DAY = (1e6, 1e7, 1e8, 1e9)
 _WORDS = {1e6: "1 million", 1e7: "10 million", 1e8: "100 million", 1e9: "1 billion"}
 
@@ -124,7 +126,7 @@ def curve_table(name: str, curve: Curve) -> str:
 
 def bytes_table(curve: Curve) -> str:
     """Memory and disk at each stage, and what least squares make of them."""
-    names = [*(f"{name}_pss_bytes" for name in PROCESSES), "valkey_bytes", "jetstream_bytes", "postgres_bytes"]
+    names = [*(f"{name}_pss_bytes" for name in PROCESSES), *HELD]
     titles = {f"{name}_pss_bytes": f"memory of {name}" for name in PROCESSES} | {
         "valkey_bytes": "data in Valkey",
         "jetstream_bytes": "JetStream on disk",
@@ -134,10 +136,16 @@ def bytes_table(curve: Curve) -> str:
     head = ["", *(f"{number(p.x)} sessions, {number(p.median('turns'))} turns" for p in stages)]
     rows = []
     for name in names:
-        at_rest, session, turn = slopes(curve, name)
-        fitted = [sized(at_rest), f"{session:,.0f} B", f"{turn:,.1f} B"]
+        at_rest, session, *turn = slopes(curve, name) if name in HELD else _slope(curve, name)
+        fitted = [sized(at_rest), f"{session:,.0f} B", f"{turn[0]:,.0f} B" if turn else "–"]
         rows.append([titles[name], *(sized(point.median(name)) for point in stages), *fitted])
     return table([*head, "at rest (fitted)", "a session", "a turn"], rows)
+
+
+def _slope(curve: Curve, name: str) -> list[float]:
+    """At rest, and of a session with all its turns: what a process remembers is not so regular as to tell them apart."""
+    points = curve.of(MORE_SESSIONS)
+    return least_squares([[point.x] for point in points], [point.median(name) for point in points])
 
 
 def indexes_table(curve: Curve) -> str:
