@@ -143,7 +143,7 @@ def bytes_table(curve: Curve) -> str:
 
 
 def _slope(curve: Curve, name: str) -> list[float]:
-    """At rest, and of a session with all its turns: what a process remembers is not so regular as to tell them apart."""
+    """At rest, and of a session with all its turns: what a process remembers does not tell them apart."""
     points = curve.of(MORE_SESSIONS)
     return least_squares([[point.x] for point in points], [point.median(name) for point in points])
 
