@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 RUN := $(UV) run --frozen --all-packages
 
-.PHONY: help setup demo up test check lint types imports bench faults format clean
+.PHONY: help setup demo up test check lint types imports bench pictures faults format clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/' | sort
@@ -44,6 +44,9 @@ check: lint types imports test  ## what CI runs
 
 bench: setup  ## the yardsticks (FULL=1 for growth to a million events)
 	@$(RUN) python -m turnlog_bench $(if $(FULL),--full,--quick) $(ARGS)
+
+pictures: setup  ## draw docs/pictures and the tables of docs/scaling.md from bench/scaling.json
+	@$(RUN) python -m turnlog_bench.pictures $(ARGS)
 
 faults: setup  ## kill, pause, cut and wipe a whole system under load, then check everything (MINUTES=20 SEED=7 ONLY=names)
 	@PYTHONPATH=tests $(RUN) python -m faults --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) \

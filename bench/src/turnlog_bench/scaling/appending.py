@@ -11,6 +11,7 @@ from turnlog_bench.material import TENANT_HEADER
 from turnlog_bench.orders import Order
 from turnlog_bench.scaling.logs import TENANTS, create, names, slow_flush
 from turnlog_bench.scaling.points import Point
+from turnlog_bench.scaling.series import APPEND, HUNDREDS, ONE_LOG, OWN_LOGS, PIPELINE, SINGLES, SLOW
 from turnlog_bench.scaling.sizes import Sizes
 from turnlog_bench.scaling.slices import append_slices
 from turnlog_bench.slices import order
@@ -21,10 +22,6 @@ HUNDREDS_CONCURRENCY = 16
 BATCH_CONCURRENCY = 8
 YARDSTICK_CONCURRENCY = 32
 BY_TENANT = {"TURNLOG_TENANT_HEADER": TENANT_HEADER}
-SINGLES, HUNDREDS = "single turns", "100 turns a request"
-SLOW = ", slow flush"
-ONE_LOG, OWN_LOGS = "one log", "as many logs"
-APPEND, PIPELINE = "followers stopped", "whole pipeline"
 
 
 async def by_logs(stack: Stack, sizes: Sizes) -> list[Point]:

@@ -8,6 +8,7 @@ from turnlog_bench.process import MeasureFailed
 from turnlog_bench.rebuilding import PAGE_EVENTS, REBUILD_LOG, append_directly, new_log
 from turnlog_bench.scaling.appending import BY_TENANT, YARDSTICK_CONCURRENCY
 from turnlog_bench.scaling.points import Point
+from turnlog_bench.scaling.series import APPENDS, READS, REBUILDS
 from turnlog_bench.scaling.sizes import Sizes
 from turnlog_bench.scaling.slices import append_slices, read_slices
 from turnlog_bench.scaling.storing import fill
@@ -19,8 +20,6 @@ from turnlog_views import ViewWriter
 TURNS_PER_SESSION = 50
 SESSIONS_READ = 100
 CONCURRENCY = 32
-APPENDS, READS = "appends", "reads"
-REBUILDS = "rebuild"
 
 
 async def by_turns(stack: Stack, sizes: Sizes) -> list[Point]:

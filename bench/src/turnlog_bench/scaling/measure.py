@@ -43,8 +43,10 @@ async def measured(
     names: Sequence[str], sizes: Sizes, say: Callable[[str], None], into: Path | None
 ) -> dict[str, Curve]:
     """Measure these curves one after the other. Each is merged into the file as soon as it is done, so that a run that
-    fails keeps what it had."""
+    fails keeps what it had. Raises `MeasureFailed`."""
     found: dict[str, Curve] = {}
+    if into is not None:
+        kept(into)  # a file that cannot be merged into is told before minutes are spent
     for name in names:
         began = time.monotonic()
         async with running(say) as stack:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from turnlog_bench.reads import CONCURRENCY, fill
 from turnlog_bench.scaling.points import Point
+from turnlog_bench.scaling.series import POSTGRES, REDIS
 from turnlog_bench.scaling.sizes import Sizes
 from turnlog_bench.scaling.slices import read_slices
 from turnlog_bench.slices import order
 from turnlog_bench.stack import Stack, replicas
 
-REDIS, POSTGRES = "from Redis", "from PostgreSQL, Redis away"
 NOWHERE = "redis://127.0.0.1:1/0"
 
 

@@ -76,6 +76,8 @@ async def read_slices(
 
 
 def _of_load(outcome: Outcome, turns: int) -> dict[str, float]:
+    if not outcome.latencies_ms:
+        raise MeasureFailed("no request was answered within a slice: the machine is too busy, or the slice too short")
     return {
         "turns_per_s": outcome.per_s * turns,
         "p50_ms": percentile(outcome.latencies_ms, 0.5),

@@ -13,6 +13,7 @@ import redis.asyncio
 from turnlog_bench import material
 from turnlog_bench.process import MeasureFailed
 from turnlog_bench.scaling.points import Point
+from turnlog_bench.scaling.series import MORE_SESSIONS, MORE_TURNS, SUMMARIES
 from turnlog_bench.scaling.sizes import Sizes
 from turnlog_bench.scaling.slices import scraped, summed
 from turnlog_bench.stack import LOG, SERVICES, Stack
@@ -20,7 +21,6 @@ from turnlog_compressor.prompt import prompt_for_turns
 from turnlog_compressor.source import SourceTurn
 from turnlog_eventstore import AppendRequest
 
-MORE_SESSIONS, MORE_TURNS, SUMMARIES = "more sessions", "more turns in them", "summaries"
 BATCH_EVENTS = 1_000
 NO_IDLE = {"TURNLOG_COMPRESS_IDLE_S": "86400"}
 """No session becomes due for a summary only because the run takes long."""
@@ -37,9 +37,16 @@ _INDEXES = """
     where x.indrelid = 'turnlog.events'::regclass order by 1
 """
 _SUMMARIES = """
-    select count(*), coalesce(avg(length(payload)), 0)::float8, coalesce(sum(length(payload)), 0)::float8
-    from turnlog.events where type = 'MemorySummarized'
+    select count(*)::float8 as summaries, avg(length(payload))::float8 as summary_bytes,
+           count(*) filter (where level = 1)::float8 as leaves,
+           avg(to_version - from_version + 1) filter (where level = 1)::float8 as covered_turns,
+           avg(tokens_in) filter (where level = 1)::float8 as covered_tokens
+    from turnlog.events,
+         jsonb_to_record(convert_from(payload, 'UTF8')::jsonb)
+             as x (level integer, from_version integer, to_version integer, tokens_in integer)
+    where type = 'MemorySummarized'
 """
+_TURN_BYTES = "select avg(length(payload))::float8 from turnlog.events where type = 'MemoryTurnStored'"
 
 
 async def by_sessions(stack: Stack, sizes: Sizes) -> list[Point]:
@@ -132,23 +139,23 @@ async def _summarised(stack: Stack, sizes: Sizes) -> Point:
     turns = sizes.summarised_sessions * sizes.summarised_turns
     connection = await asyncpg.connect(stack.servers.postgres_dsn)
     try:
-        count, average, total = await connection.fetchrow(_SUMMARIES) or (0, 0.0, 0.0)
+        made = dict(await connection.fetchrow(_SUMMARIES) or {})
+        turn_bytes = await connection.fetchval(_TURN_BYTES)
     finally:
         await connection.close()
-    if not count:
+    if not made.get("leaves"):
         raise MeasureFailed(f"{turns} turns were stored and nothing was summarised")
-    covered = max(1, round(turns / count))
+    covered = round(made["covered_turns"])
     measured = {
+        **made,
         "turns": float(turns),
-        "summaries": float(count),
-        "summary_bytes": average,
-        "summary_bytes_per_turn": total / turns,
+        "turn_payload_bytes": turn_bytes,
+        "summaries_per_turn": made["summaries"] / made["leaves"] / made["covered_turns"],
         "compressor_us": 1e6 * (stack.cpu()["compressor"] - before) / turns,
         "prompt_tokens": float(prompt_for_turns(_shown_turns(covered), LEAF_TOKENS).tokens),
-        "covered_turns": float(covered),
         "answer_tokens_at_most": float(LEAF_TOKENS),
     }
-    stack.say(f"summaries: {count} of {turns:,} turns")
+    stack.say(f"summaries: {made['summaries']:,.0f} of {turns:,} turns")
     return Point(SUMMARIES, sizes.summarised_sessions, {name: [value] for name, value in measured.items()})
 
 

@@ -1,0 +1,11 @@
+"""The names of the series, by curve."""
+
+SINGLES, HUNDREDS = "single turns", "100 turns a request"
+SLOW = ", slow flush"
+"""What is added to a series that was measured with it."""
+ONE_LOG, OWN_LOGS = "one log", "as many logs"
+APPEND, PIPELINE = "followers stopped", "whole pipeline"
+REDIS, POSTGRES = "from Redis", "from PostgreSQL, Redis away"
+MORE_SESSIONS, MORE_TURNS, SUMMARIES = "more sessions", "more turns in them", "summaries"
+APPENDS, READS = "appends", "reads"
+REBUILDS = "rebuild"
