@@ -14,7 +14,7 @@ from turnlog_bench.drawing import PICTURES, draw, hash_in, numbers_hash
 from turnlog_bench.page import PageBroken, bodies, filled
 from turnlog_bench.scaling.measure import CURVES
 from turnlog_bench.scaling.points import Curve, Point, Scaling, parsed
-from turnlog_bench.tables import number, sized, spread_of
+from turnlog_bench.tables import counted, number, sized, spread_of
 
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "bench" / "scaling.json"
@@ -129,6 +129,11 @@ def test_numbers_are_shown_by_three_figures(value: float, shown: str) -> None:
 @pytest.mark.parametrize("count, shown", [(12, "12 B"), (1_500, "1.5 kB"), (2.34e12, "2.34 TB"), (5e15, "5 PB")])
 def test_bytes_are_shown_in_the_unit_that_fits(count: float, shown: str) -> None:
     assert sized(count) == shown
+
+
+@pytest.mark.parametrize("count, shown", [(12_345, "12,300"), (8.94e7, "89.4 million"), (1.5e10, "15 billion")])
+def test_large_counts_are_shown_in_words(count: float, shown: str) -> None:
+    assert counted(count) == shown
 
 
 def test_a_single_slice_has_no_range() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from measuring import sample
-from turnlog_bench.scaling.points import Scaling
+from turnlog_bench.scaling.points import Point, Scaling
+from turnlog_bench.scaling.series import SUMMARIES
 from turnlog_bench.sizing import ASSUMED, Assumptions, Costs, costs_of, described, plan, slopes
 
 
@@ -20,6 +21,14 @@ def test_costs_come_from_the_curves(costs: Costs) -> None:
     assert costs.postgres_turn_bytes == pytest.approx(1_000)
     assert costs.redis_session_bytes == pytest.approx(100)
     assert costs.summary_row_bytes == pytest.approx(4_000 + 1_000 - 300)
+
+
+def test_the_compressor_costs_what_it_costs_when_sessions_are_due() -> None:
+    curves = dict(sample().curves)
+    stored = curves["bytes-sessions"]
+    told = Point(SUMMARIES, 10, dict(stored.last(SUMMARIES).measured) | {"compressor_us": [500.0]})
+    curves["bytes-sessions"] = replace(stored, points=[*stored.points[:-1], told])
+    assert costs_of(Scaling(curves)).compressor_us == 500
 
 
 def test_a_missing_curve_is_named() -> None:

@@ -31,6 +31,14 @@ def sized(count: float) -> str:
     return f"{count:.0f} B"
 
 
+def counted(count: float) -> str:
+    """A count in words from a million on."""
+    for word, size in (("billion", 1e9), ("million", 1e6)):
+        if abs(count) >= size:
+            return f"{count / size:.3g} {word}"
+    return number(count)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the columns after the first are numbers."""
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
@@ -201,8 +209,8 @@ def sizing_table(scaling: Scaling) -> str:
         ("projector processes (a core each; leaders spread over them)", lambda p: number(p.projector_processes)),
         ("compressor processes (a core each, extractive)", lambda p: number(p.compressor_processes)),
         ("model: calls at a time", lambda p: number(p.model_calls_at_once)),
-        ("model: tokens in, a day", lambda p: number(p.tokens_in_per_day)),
-        ("model: tokens out, a day, at most", lambda p: number(p.tokens_out_per_day)),
+        ("model: tokens in, a day", lambda p: counted(p.tokens_in_per_day)),
+        ("model: tokens out, a day, at most", lambda p: counted(p.tokens_out_per_day)),
         ("model: dollars a day at the example's price", lambda p: number(p.dollars_per_day)),
         ("PostgreSQL: cores in use at the peak", lambda p: number(p.postgres_cores)),
         ("PostgreSQL: write-ahead log at the peak", lambda p: f"{number(p.wal_mb_per_s)} MB/s"),

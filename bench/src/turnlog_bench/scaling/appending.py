@@ -20,6 +20,8 @@ from turnlog_bench.stack import LOG, SERVICES, Stack, replicas
 SINGLES_CONCURRENCY = 64
 HUNDREDS_CONCURRENCY = 16
 BATCH_CONCURRENCY = 8
+LONG_FROM_TURNS, LONGER = 1_000, 2.5
+"""Large requests take so long that a slice has only a few: theirs is longer."""
 YARDSTICK_CONCURRENCY = 32
 BY_TENANT = {"TURNLOG_TENANT_HEADER": TENANT_HEADER}
 
@@ -69,6 +71,8 @@ async def by_batch(stack: Stack, sizes: Sizes) -> list[Point]:
     points = []
     for turns in sizes.batches:
         base = order(stack, sizes.scale, "many", "ingest", BATCH_CONCURRENCY, "batch")
+        if turns >= LONG_FROM_TURNS:
+            base = replace(base, seconds=LONGER * base.seconds)
         points.append(await _point(stack, sizes, APPEND, turns, replace(base, turns=turns)))
     return points
 
