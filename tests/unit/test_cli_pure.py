@@ -17,13 +17,12 @@ from turnlog_cli.binding import free_port, url_of
 from turnlog_cli.compose import is_write, merged
 from turnlog_cli.demo import forget_settings
 from turnlog_cli.demo_input import read_conversation
+from turnlog_cli.doctor import COMPRESSOR
 from turnlog_cli.errors import ADVICE, CommandError, told
 from turnlog_cli.escape import json_shown, many_lines, one_line
 from turnlog_cli.event_line import line_of
-from turnlog_cli.examine import COMPRESSOR
 from turnlog_cli.exporting import hidden_ranges, is_hidden
 from turnlog_cli.exporting import line_of as export_line
-from turnlog_cli.findings import State, lag
 from turnlog_cli.importing import import_file
 from turnlog_cli.lines import LINE_MAX_BYTES, Feed, with_derived_id
 from turnlog_cli.progress import left
@@ -283,15 +282,6 @@ def test_a_file_that_is_no_conversation_is_refused_by_line(tmp_path: Path) -> No
     path.write_text('{"session_id":"s","role":"user","content":"a"}\n{"role":"user"}\n')
     with pytest.raises(CommandError, match="line 2 is not in import format"):
         read_conversation(path)
-
-
-def test_a_lag_is_told_in_words_and_a_consumer_ahead_of_the_log_is_wrong() -> None:
-    assert lag("x", "checkpoint", 5, 5, "wait").state is State.OK
-    behind = lag("x", "checkpoint", 5, 1_005, "wait")
-    assert (behind.state, behind.text) == (State.NOTE, "checkpoint at position 5 of 1,005, 1,000 behind")
-    stuck = lag("x", "checkpoint", 5, 6, "look", moves=False)
-    assert (stuck.state, stuck.advice) == (State.BAD, "look")
-    assert lag("x", "checkpoint", 6, 5, "wait").state is State.BAD
 
 
 def test_the_checkpoint_asked_for_is_the_compressors() -> None:

@@ -14,6 +14,8 @@ from turnlog_runtime.settings_catalog import CLASSES, SERVICES, Described, catal
 ROOT = Path(__file__).parents[2]
 SETTINGS = [setting for group in catalog() for setting in group.settings]
 PORTS = {"port", "metrics_port"}
+SERVED = {*PORTS, "host", "shutdown_s", "drain_s"}
+"""What `turnlog_runtime.ports` reads for every service."""
 PROPERTIES = {
     "audiences": "jwt_audience",
     "algorithms": "jwt_algorithms",
@@ -89,6 +91,6 @@ def test_who_reads_a_setting_is_who_the_page_says() -> None:
         read = read_in(CODE[service] + BEHIND.get(service, ()))
         unsaid = read - said[service]
         assert not unsaid, f"{service} reads {sorted(unsaid)}, the page does not say so"
-        unread = said[service] - read - limits - PORTS
+        unread = said[service] - read - limits - SERVED
         assert not unread, f"the page says that {service} reads {sorted(unread)}: it does not"
     assert said["turnlog"] <= read_in(CODE["turnlog"])
