@@ -328,7 +328,9 @@ async def test_a_trace_that_is_not_recorded_is_handed_on_only_where_asked() -> N
     spans.provider.shutdown()
 
 
-async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(spans: Spans) -> None:
+async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
     over: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -339,3 +341,4 @@ async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(spans: Spa
     await answered(spans.traces, [], app)
     assert over == [1]
     assert len(spans.ended) == 1
+    assert caplog.records == []
