@@ -322,7 +322,9 @@ def test_what_is_shown_is_what_the_catalogue_says(system: System) -> None:
         assert SECRET not in str(sample.labels)
     shown = {known[sample.name].name for sample in found.samples}
     rare = {f.name for f in families()} - shown
-    assert all(name.startswith(("projector_", "turnlog_credentials", "turnlog_jwks")) for name in rare), rare
+    assert all(
+        name.startswith(("projector_", "turnlog_credentials", "turnlog_jwks", "turnlog_trace")) for name in rare
+    ), rare
 
 
 def test_a_prometheus_that_asks_for_openmetrics_gets_the_same(system: System) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
+from turnlog_cli.stack import MODULES, Plan, _order
 from turnlog_events.event import Event
 from turnlog_runtime.log_context import add_trace
+from turnlog_runtime.settings import SharedSettings
 from turnlog_tracing import tracing
 from turnlog_tracing.bus import KEPT_MAX, BusSpans
 from turnlog_tracing.context import is_sampled, parsed, written
@@ -59,6 +62,15 @@ def test_a_process_is_named_by_its_service_unless_the_variables_name_it(monkeypa
     assert resource_of("query").attributes["deployment.environment.name"] == "prod"
     monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
     assert resource_of("query").attributes["service.name"] == "mine"
+
+
+def test_a_name_given_to_up_tells_its_processes_apart(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, SharedSettings(), 0)
+    given = {"OTEL_SERVICE_NAME": "memory", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
+    orders = [_order(name, given, plan, None).environment for name in MODULES]
+    assert [order["OTEL_SERVICE_NAME"] for order in orders] == ["memory-api", "memory-projector", "memory-compressor"]
+    assert all(order["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://c:4318" for order in orders)
+    assert "OTEL_SERVICE_NAME" not in _order("api", {}, plan, None).environment
 
 
 def event(position: int, trace: str | None, age_s: float = 1.0) -> Event:
@@ -130,7 +142,7 @@ def test_without_an_endpoint_nothing_that_makes_or_sends_spans_is_imported(
         (PARENT[:-2] + "00", True, False),
         (PARENT[:-2] + "03", True, True),
         ("01" + PARENT[2:] + "-more", True, True),
-        (PARENT + "-more", False, True),
+        (PARENT + "-more", False, False),
         ("ff" + PARENT[2:], False, False),
         (PARENT.upper(), False, False),
         (f"00-{'0' * 32}-00f067aa0ba902b7-01", False, False),
@@ -316,7 +328,9 @@ async def test_a_trace_that_is_not_recorded_is_handed_on_only_where_asked() -> N
     spans.provider.shutdown()
 
 
-async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(spans: Spans) -> None:
+async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(
+    spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
     over: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -327,3 +341,4 @@ async def test_a_stream_of_events_is_over_for_its_span_when_it_begins(spans: Spa
     await answered(spans.traces, [], app)
     assert over == [1]
     assert len(spans.ended) == 1
+    assert caplog.records == []

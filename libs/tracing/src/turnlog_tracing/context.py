@@ -1,6 +1,7 @@
 """The W3C trace context as text and as OpenTelemetry's objects. Pure."""
 
 import re
+from typing import TypeGuard
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
@@ -11,16 +12,21 @@ ROOT = Context()
 """Nothing is above what begins here."""
 
 
+def _is_good(match: re.Match[str] | None) -> TypeGuard[re.Match[str]]:
+    """Only versions to come may say more than we know."""
+    return match is not None and not (match[1] == "00" and match[5])
+
+
 def is_sampled(traceparent: str) -> bool:
     """Whether whoever wrote it records the trace; false for what is no trace context."""
     match = _TRACEPARENT.fullmatch(traceparent)
-    return match is not None and bool(int(match[4], 16) & TraceFlags.SAMPLED)
+    return _is_good(match) and bool(int(match[4], 16) & TraceFlags.SAMPLED)
 
 
 def parsed(traceparent: str, tracestate: str = "") -> SpanContext | None:
     """The span that a `traceparent` names; None for what is malformed, which the specification has us ignore."""
     match = _TRACEPARENT.fullmatch(traceparent)
-    if match is None or (match[1] == "00" and match[5]):
+    if not _is_good(match):
         return None
     state = TraceState.from_header([tracestate]) if 0 < len(tracestate) <= STATE_MAX_CHARS else None
     return SpanContext(int(match[2], 16), int(match[3], 16), True, TraceFlags(int(match[4], 16)), state)

@@ -51,12 +51,14 @@ class TracedHttp:
         try:
             await self._app(scope, receive, _answering(span, send))
         except BaseException as error:
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(Status(StatusCode.ERROR))
+            if span.is_recording():
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(Status(StatusCode.ERROR))
             raise
         finally:
             detach(token)
-            span.end()
+            if span.is_recording():  # that of a stream has ended
+                span.end()
 
 
 def _describe(span: Span, scope: Scope) -> None:
