@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from faults.model import ModelServer
 from promql import Named, named_in
-from scraping import FOLDER, Prometheus, free_port, prometheus
+from real_prometheus import FOLDER, Prometheus, free_port, prometheus
 from system import System, environment, until
 from turnlog_client import Client
 

@@ -12,7 +12,15 @@ import pytest
 from system import System, environment
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/turns.md", "docs/context.md", "docs/audit.md", "docs/operate.md", "docs/observe.md")
+PAGES = (
+    "README.md",
+    "docs/turns.md",
+    "docs/context.md",
+    "docs/audit.md",
+    "docs/operate.md",
+    "docs/metrics.md",
+    "docs/observe.md",
+)
 _BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = ("claude mcp add", "tl_…")
 """What only the reader's own machine has."""

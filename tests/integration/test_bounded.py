@@ -158,6 +158,7 @@ async def test_every_request_of_the_group_commit_is_answered_by_its_deadline_whi
 
 BUS_CALLS: dict[str, Callable[[Bus, StreamName], Awaitable[object]]] = {
     "client": lambda bus, name: bus.client(),
+    "ask": lambda bus, name: bus.ask(),
     "last_sequence": lambda bus, name: bus.last_sequence(name),
     "ensure_stream": lambda bus, name: bus.ensure_stream(name, 1),
     "event_at": lambda bus, name: bus.event_at(name, 1),

@@ -182,6 +182,10 @@ class Lagging:
             return view
         return type(view)(self._version, 0, view.turns[: self._version], True, 1)
 
+    @property
+    def why(self) -> str:
+        return self._views.why
+
     async def session(self, *args: Any) -> Any:
         return await self._views.session(*args) if self.catch_up.is_set() else None
 

@@ -16,7 +16,7 @@ from turnlog_eventstore.as_tenant import Sight, of_tenant, of_tenant_in_log
 from turnlog_eventstore.statements import statement
 from turnlog_migrations import migrate
 
-FOLLOWERS = ("read_after", "head")
+FOLLOWERS = ("read_after", "head", "standings")
 HOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "read_after": (("main", 10, 100), "events_pkey"),
     "audit_tenant": (("t", "main", 10, 100), "events_by_tenant"),
@@ -26,6 +26,7 @@ HOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "marks": (("t", "s"), "events_marks"),
     "task_events": (("t", "task"), "events_by_task"),
     "head": (("main",), "events_pkey"),
+    "standings": ((["main", "eu"], [10, -1]), "events_pkey"),
     "sessions_newest": (("t", 100, 20), "sessions_newest"),
     "sessions_of_agent": (("t", 100, 20, "a", None), "session_agents_newest"),
     "sessions_of_user": (("t", 100, 20, "u"), "session_users_newest"),

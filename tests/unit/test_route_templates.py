@@ -24,8 +24,8 @@ def test_every_template_is_found_for_a_path_of_it(template: str) -> None:
     assert route_of(re.sub(r"\{\w+\}", "turns", template)) == template
 
 
-ELSEWHERE = """ / /v1 /v1/ /v1/sessions/ /v1/sessions//turns /v1/sessions/a/b/turns /v1/sessions/a/turns/ /v1/sessions/a/what
-/v1/tasks /v1/tasks/ /v1/tasks/a/b /v1/logs//events /secret /livez/x * /mcp/x"""
+ELSEWHERE = """ / /v1 /v1/ /v1/sessions/ /v1/sessions//turns /v1/sessions/a/b/turns /v1/sessions/a/turns/
+/v1/sessions/a/what /v1/tasks /v1/tasks/ /v1/tasks/a/b /v1/logs//events /secret /livez/x * /mcp/x"""
 
 
 @pytest.mark.parametrize("path", ["", *ELSEWHERE.split()])

@@ -56,7 +56,7 @@ def main() -> None:
             reads = await stack.enter_async_context(query(stores[1], buses[1], reading, stop, gate))
             checks = {
                 "postgres": Check(lambda: stores[0].head(writing.log)),
-                "nats": Check(buses[0].client, needed=False),
+                "nats": Check(buses[0].ask, needed=False),
                 "redis": Check(redis.ping, needed=False),
             }
             api = OneApi(writes, reads, gate)

@@ -6,8 +6,8 @@ import socket
 from turnlog_cli.errors import CommandError
 
 
-def free_port(host: str, port: int) -> int:
-    """The port if it is free, or with 0 any free one. Raises `CommandError` when it is taken."""
+def free_port(host: str, port: int, setting: str = "--port N (0: any)") -> int:
+    """The port if it is free, or with 0 any free one. Raises `CommandError` when it is taken, naming the setting."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family) as listener:
@@ -15,7 +15,7 @@ def free_port(host: str, port: int) -> int:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CommandError(
-                f"port {port} is taken by another program: stop it, or choose another port with --port N (0: any)"
+                f"port {port} is taken by another program: stop it, or choose another port with {setting}"
             ) from None
         raise CommandError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 

@@ -101,6 +101,8 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
     async with AsyncExitStack() as cleanup:
         holder = cleanup.enter_context(hold(data_dir))
         port = free_port(host, plan.port)
+        if plan.settings.metrics_port:
+            free_port(host, plan.settings.metrics_port, "TURNLOG_METRICS_PORT=N")
         holder.note(port=port)
         # PostgreSQL starts while Python reads its way through the migrations: each takes about a second.
         migrations = asyncio.create_task(asyncio.to_thread(import_module, "turnlog_migrations"))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from rich.text import Text
 
 from turnlog_access.key_format import MintedKey
+from turnlog_cli.binding import url_of
 from turnlog_cli.keys_at_start import SCOPES
 from turnlog_cli.screen import Screen, marked
 from turnlog_cli.stack import Plan, Stack, running
@@ -85,8 +86,10 @@ class Story:
         url, folder = stack.addresses.url, plan.data_dir.expanduser().resolve()
         self._screen.fact({"event": "ready", "url": url, "data_dir": str(folder), "pid": stack.addresses.pid})
         logs = "standard error" if plan.verbose else f"{folder}/logs"
+        metrics_port = plan.settings.metrics_port
+        metrics = f"   metrics: {url_of(plan.settings.host, metrics_port)}/metrics" if metrics_port else " /metrics"
         for label, value in (
-            ("API", f"{url}   /openapi.json /readyz /metrics"),
+            ("API", f"{url}   /openapi.json /readyz{metrics}"),
             ("MCP", f"{url}/mcp"),
             ("data folder", str(folder)),
             ("logs", logs),

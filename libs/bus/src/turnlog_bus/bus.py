@@ -79,6 +79,11 @@ class Bus:
             raise BusUnavailable("NATS cannot be reached")
         return connecting.result()
 
+    async def ask(self) -> None:
+        """Have JetStream answer something. Raises `BusUnavailable`: a connection that stands says little of the server
+        behind it."""
+        await self.bounded((await self._jetstream()).account_info())
+
     async def close(self) -> None:
         """Close the connection; bounded."""
         self._closed = True

@@ -113,7 +113,8 @@ class Store(TenantReads):
     async def standings(self, logs: Sequence[str], positions: Sequence[int]) -> list[tuple[int, int | None]]:
         """For each log with its position: where it ends (0 while it is empty), and the age in microseconds of the event
         after the position (None: there is none)."""
-        return [(row[0], row[1]) for row in await self._rows("standings", list(logs), list(positions))]
+        rows = await self._rows("standings", list(logs), list(positions))
+        return [(head, age_us) for _, head, age_us in sorted(rows)]
 
     async def start_task(self, tenant: str, task_id: str) -> None:
         """Record that a compressor takes the task up. Safe to repeat."""

@@ -37,7 +37,7 @@ def main() -> None:
                 limits_gate(settings) as limits,
                 ingest(store, bus, settings, stop, in_order(credentials, limits)) as app,
             ):
-                checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.client, needed=False)}
+                checks = {"postgres": Check(lambda: store.head(settings.log)), "nats": Check(bus.ask, needed=False)}
                 async with api_port("ingest", app, checks, settings, stop):
                     await stop.wait()
         finally:
