@@ -18,8 +18,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from faults.model import ModelServer
-from prometheus_server import FOLDER, Prometheus, free_port, prometheus
 from promql import Named, named_in
+from real_prometheus import FOLDER, Prometheus, free_port, prometheus
 from system import System, environment, until
 from turnlog_client import Client
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from scraping import free_port
+from real_prometheus import free_port
 from system import System, environment, turnlog, until
 
 READY_S = 60.0

@@ -65,14 +65,14 @@ def labelled(part: Part, name: str | None = None) -> list[Text]:
 def _line(*facts: tuple[str, str] | tuple[str, str, str]) -> Text:
     """`name value` for each fact, the value in its style; an empty name is left out. Values keep some room: what
     follows a number that grows stays in its place."""
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for index, (name, value, *style) in enumerate(facts):
-        if index:
-            line.append("  ")
+    line, room = Text(no_wrap=True, overflow="ellipsis"), 0
+    for name, value, *style in facts:
+        if line:
+            line.append(" " * (2 + room))
         if name:
             line.append(f"{name} ", "dim")
         line.append(value, style[0] if style else "")
-        line.append(" " * (_VALUE - len(value)))
+        room = max(0, _VALUE - len(value))
     return line
 
 
