@@ -69,21 +69,26 @@ async def contents(owner_dsn: str) -> dict[str, list[tuple[Any, ...]]]:
 
 
 _SHAPE = """
-select 'column', attrelid::regclass::text, attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
-    || ' ' || attstorage
-from pg_attribute
-where attrelid in (select oid from pg_class where relnamespace = 'turnlog'::regnamespace and relkind = 'r') and attnum > 0 and not attisdropped
-union all select 'constraint', conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
-where connamespace = 'turnlog'::regnamespace
-union all select 'index', tablename, indexdef from pg_indexes where schemaname = 'turnlog'
-union all select 'trigger', tgrelid::regclass::text, tgenabled || ' ' || pg_get_triggerdef(oid) from pg_trigger
-where not tgisinternal and tgrelid in (select oid from pg_class where relnamespace = 'turnlog'::regnamespace)
-union all select 'policy', tablename, policyname || ' ' || roles::text || ' ' || coalesce(qual, '') from pg_policies
-where schemaname = 'turnlog'
-union all select 'function', proname, md5(pg_get_functiondef(oid)) || ' ' || coalesce(proacl::text, '') from pg_proc
-where pronamespace = 'turnlog'::regnamespace and prokind = 'f'
-union all select 'table', relname, relrowsecurity || ' ' || relforcerowsecurity || ' ' || coalesce(relacl::text, '')
-from pg_class where relnamespace = 'turnlog'::regnamespace and relkind in ('r', 'v')
+with ours as (select oid from pg_class where relnamespace = 'turnlog'::regnamespace and relkind in ('r', 'v'))
+select 'column', attrelid::regclass::text,
+       concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attstorage)
+from pg_attribute where attrelid in (table ours) and attnum > 0 and not attisdropped
+union all
+select 'constraint', conrelid::regclass::text, concat_ws(' ', conname, pg_get_constraintdef(oid))
+from pg_constraint where connamespace = 'turnlog'::regnamespace
+union all
+select 'index', tablename, indexdef from pg_indexes where schemaname = 'turnlog'
+union all
+select 'trigger', tgrelid::regclass::text, concat_ws(' ', tgenabled, pg_get_triggerdef(oid))
+from pg_trigger where not tgisinternal and tgrelid in (table ours)
+union all
+select 'policy', tablename, concat_ws(' ', policyname, roles, qual) from pg_policies where schemaname = 'turnlog'
+union all
+select 'function', proname, concat_ws(' ', md5(pg_get_functiondef(oid)), proacl)
+from pg_proc where pronamespace = 'turnlog'::regnamespace and prokind = 'f'
+union all
+select 'table', relname, concat_ws(' ', relrowsecurity, relforcerowsecurity, relacl)
+from pg_class where oid in (table ours)
 """
 
 

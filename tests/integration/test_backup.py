@@ -29,7 +29,7 @@ from turnlog_cli.backups.restoring import restore
 from turnlog_cli.backups.side_file import side_file
 from turnlog_cli.backups.taking import Taken, take
 from turnlog_cli.keys_at_start import LOCAL_NAME
-from turnlog_eventstore import Administration, Store
+from turnlog_eventstore import Administration, Rejected, Store, Stored
 from turnlog_migrations import SchemaTooNew, latest, migrate
 from turnlog_runtime.principal import READ, WRITE
 
@@ -100,8 +100,10 @@ async def test_a_restored_log_goes_on_where_it_ended_and_its_walls_stand(
     first = (await store.read_after("main", 0, 1))[0]
     again = turn(first.tenant, first.session_id, key=first.key)
     (new, conflict) = await store.append("main", [request(turn("acme", "main-0", "after", "later")), request(again)])
+    assert isinstance(new, Stored)
     assert new.events[0].position == before.position + 1
-    assert conflict.status == "conflict"
+    assert isinstance(conflict, Rejected)
+    assert (conflict.code, conflict.key) == ("conflict", first.key)
     await store.close()
     owner = await asyncpg.connect(empty.owner_dsn)
     for statement in ("delete from turnlog.events", "update turnlog.logs set incarnation = 'x'"):
@@ -330,9 +332,7 @@ async def test_a_newer_schema_is_refused_by_backup_and_restore(
     assert await untouched(empty)
 
 
-async def test_a_backup_of_each_earlier_schema_is_restored_and_brought_up(
-    servers: RealServers, empty: Database, tmp_path: Path
-) -> None:
+async def test_a_backup_of_each_earlier_schema_is_restored_and_brought_up(servers: RealServers, tmp_path: Path) -> None:
     for revision in ("0001", "0002"):
         async with own_database(servers) as old, own_database(servers) as new:
             await migrate_to(old.owner_dsn, revision)
