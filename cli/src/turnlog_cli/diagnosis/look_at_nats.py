@@ -46,7 +46,8 @@ def nats_away(error: object) -> Finding:
         SUBJECT,
         str(error) if "reached" in str(error) else f"cannot be reached: {error}",
         "Writes and reads go on. Read models, summaries and live streams follow PostgreSQL, up to a second later.",
-        "start it and see its log (logs/nats.log for `turnlog up`); check TURNLOG_NATS_URL",
+        "start it, or let it go on if it is paused; see its log (logs/nats.log for `turnlog up`); check "
+        "TURNLOG_NATS_URL",
         "nats",
     )
 

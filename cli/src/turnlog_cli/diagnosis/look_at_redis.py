@@ -37,7 +37,8 @@ def redis_away(error: object) -> Finding:
         "Writes go on. PostgreSQL answers every read, slower; each process counts limits for itself alone.",
         "check user and password in TURNLOG_REDIS_URL"
         if login
-        else "start it and see its log (logs/valkey.log for `turnlog up`); check TURNLOG_REDIS_URL",
+        else "start it, or let it go on if it is paused; see its log (logs/valkey.log for `turnlog up`); check "
+        "TURNLOG_REDIS_URL",
         "redis",
     )
 
