@@ -2,10 +2,11 @@
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from system import System, turnlog, until
+from system import System, environment, turnlog, until
 from turnlog_bus import Bus, StreamName
 from turnlog_cli.doctor import examine
 from turnlog_runtime.settings import SharedSettings, read
@@ -111,6 +112,28 @@ def test_a_paused_postgres_is_told_in_time(system: System) -> None:
         assert time.monotonic() - began < LONGEST_S
     assert "503" in found["PostgreSQL"]["means"]
     well(system)
+
+
+def test_servers_that_swallow_everything_are_told_in_time(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(4):
+            silent = stack.enter_context(socket.socket())
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            ports.append(silent.getsockname()[1])
+        given = {
+            "DATABASE_URL": f"postgresql://u:hunter2@127.0.0.1:{ports[0]}/x",
+            "NATS_URL": f"nats://u:hunter2@127.0.0.1:{ports[1]}",
+            "REDIS_URL": f"redis://:hunter2@127.0.0.1:{ports[2]}",
+        }
+        began = time.monotonic()
+        words = ("doctor", "--json", "--data-dir", str(tmp_path), "--url", f"http://127.0.0.1:{ports[3]}")
+        done = turnlog(*words, env=environment(**given))
+        assert time.monotonic() - began < LONGEST_S
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {f["subject"] for f in found if f["state"] == "bad"} == {"API", "PostgreSQL", "NATS", "Redis"}
+    assert (done.returncode, "hunter2" in done.stdout + done.stderr) == (1, False)
 
 
 async def test_settings_of_postgres_that_lose_turns_are_told(system: System) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from turnlog_cli import addresses
 from turnlog_cli.diagnosis import look_at_api, of_logs
-from turnlog_cli.diagnosis.findings import Finding, State, bad, note, well
+from turnlog_cli.diagnosis.findings import Finding, State, bad, not_reached, note, well
 from turnlog_cli.diagnosis.judge_logs import Followed, judge_compressor
 from turnlog_cli.diagnosis.look_at_nats import nats_server
 from turnlog_cli.diagnosis.look_at_postgres import postgres_server
@@ -147,7 +147,7 @@ async def _heads(store: Store, only: str | None) -> tuple[list[LogHead] | None, 
 def _postgres_away(error: object) -> Finding:
     return bad(
         "PostgreSQL",
-        f"cannot be reached: {error}",
+        not_reached("PostgreSQL", error),
         "Writes are refused with 503: nothing is stored, nothing is lost, clients may retry. Recent turns are read "
         "from Redis, marked stale; older ones are 503.",
         "start it and see its log (logs/postgres.log for `turnlog up`); check TURNLOG_DATABASE_URL; is its disk full?",
