@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from turnlog_cli.diagnosis import look_at_api
-from turnlog_cli.diagnosis.findings import PAGE, Finding, Place, State, duration, size
+from turnlog_cli.diagnosis.findings import PAGE, Finding, Place, State, duration, not_reached, size
 from turnlog_cli.diagnosis.judge_api import judge_keys, judge_metrics, judge_no_metrics, judge_ready
 from turnlog_cli.diagnosis.judge_logs import (
     Followed,
@@ -268,6 +268,12 @@ async def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     (found,) = await look_at_api.disk(tmp_path)
     assert (found.state, found.facts["free_bytes"]) == (state, free)
     assert await look_at_api.disk(tmp_path / "none") == []
+
+
+def test_why_a_server_is_away_is_said_once() -> None:
+    assert not_reached("NATS", "NATS cannot be reached") == "cannot be reached"
+    assert not_reached("PostgreSQL", "PostgreSQL cannot be reached: no") == "cannot be reached: no"
+    assert not_reached("Redis", TimeoutError()) == "cannot be reached: TimeoutError"
 
 
 def test_durations_and_sizes_are_in_words() -> None:

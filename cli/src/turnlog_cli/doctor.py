@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from turnlog_cli import addresses
 from turnlog_cli.diagnosis import look_at_api, of_logs
-from turnlog_cli.diagnosis.findings import Finding, State, bad, note, well
+from turnlog_cli.diagnosis.findings import Finding, State, bad, not_reached, note, well
 from turnlog_cli.diagnosis.judge_logs import Followed, judge_compressor
 from turnlog_cli.diagnosis.look_at_nats import nats_server
 from turnlog_cli.diagnosis.look_at_postgres import postgres_server
@@ -28,7 +29,7 @@ STEP_S = 12.0
 
 def examine_all(settings: SharedSettings, data_dir: Path, url: str | None, log: str | None, screen: Screen) -> int:
     """Look at everything, of all logs or one, and tell; the exit status: 1 when something needs somebody."""
-    findings = asyncio.run(_look(settings, data_dir, url, log))
+    findings = examine(settings, data_dir, url, log)
     for finding in findings:
         screen.fact(finding.as_fact())
         if not screen.as_json:
@@ -45,6 +46,12 @@ def examine_all(settings: SharedSettings, data_dir: Path, url: str | None, log: 
     else:
         screen.say(Text("\nall is well", style="green"))
     return 1 if wrong else 0
+
+
+def examine(settings: SharedSettings, data_dir: Path, url: str | None, log: str | None) -> list[Finding]:
+    """What there is to say of everything, of all logs or one."""
+    newest_schema = str(import_module("turnlog_migrations").latest())  # takes a second: not in somebody's deadline
+    return asyncio.run(_look(settings, data_dir, url, log, newest_schema))
 
 
 def _tell(finding: Finding, screen: Screen) -> None:
@@ -68,7 +75,9 @@ def _tell(finding: Finding, screen: Screen) -> None:
     screen.out.print(row)
 
 
-async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: str | None) -> list[Finding]:
+async def _look(
+    settings: SharedSettings, data_dir: Path, url: str | None, log: str | None, newest_schema: str
+) -> list[Finding]:
     running = addresses.running_in(data_dir)
     findings = [_folder(data_dir, running), *await look_at_api.disk(data_dir), *look_at_api.settings_here()]
     api = url or os.environ.get(addresses.URL_VARIABLE) or (running.url if running else "")
@@ -78,16 +87,22 @@ async def _look(settings: SharedSettings, data_dir: Path, url: str | None, log: 
     except CommandError as error:
         means = "Nothing more can be looked at from here."
         return [*findings, *await asked, bad("servers", str(error).split(":")[0], means, _advice(error), "the-api")]
-    of_api, of_stores = await asyncio.gather(asked, _stores(found, settings, log))
+    of_api, of_stores = await asyncio.gather(asked, _stores(found, settings, log, newest_schema))
     return [*findings, *of_api, *of_stores]
 
 
-async def _stores(found: addresses.Addresses, settings: SharedSettings, only: str | None) -> list[Finding]:
+async def _stores(
+    found: addresses.Addresses, settings: SharedSettings, only: str | None, newest_schema: str
+) -> list[Finding]:
     """PostgreSQL, NATS and Redis, and what follows each log; all at once, each bounded."""
     store = await Store.open(found.database_url, StoreSettings(pool_connections=4, role=settings.database_role))
     try:
         heads, of_logs_found = await _heads(store, only)
-        server = _within("PostgreSQL", postgres_server(found.database_owner_url)) if heads is not None else _nothing()
+        server = (
+            _within("PostgreSQL", postgres_server(found.database_owner_url, newest_schema))
+            if heads is not None
+            else _nothing()
+        )
         known = heads or []
         parts = await asyncio.gather(
             server,
@@ -132,7 +147,7 @@ async def _heads(store: Store, only: str | None) -> tuple[list[LogHead] | None, 
 def _postgres_away(error: object) -> Finding:
     return bad(
         "PostgreSQL",
-        f"cannot be reached: {error}",
+        not_reached("PostgreSQL", error),
         "Writes are refused with 503: nothing is stored, nothing is lost, clients may retry. Recent turns are read "
         "from Redis, marked stale; older ones are 503.",
         "start it and see its log (logs/postgres.log for `turnlog up`); check TURNLOG_DATABASE_URL; is its disk full?",

@@ -76,6 +76,12 @@ def well(subject: str, text: str, **facts: Any) -> Finding:
     return Finding(subject, State.OK, text, facts=facts)
 
 
+def not_reached(server: str, error: object) -> str:
+    """`cannot be reached: why`, said once."""
+    why = str(error).removeprefix(server).strip(" :")
+    return why if why.startswith("cannot be reached") else f"cannot be reached: {why or type(error).__name__}"
+
+
 def duration(seconds: float) -> str:
     """`12 s`, `5 min`, `3 h`, `2 days`."""
     for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):

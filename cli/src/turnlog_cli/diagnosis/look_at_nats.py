@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import nats.errors
 
 from turnlog_bus import Bus, BusError, StreamMissing
-from turnlog_cli.diagnosis.findings import Finding, bad, note
+from turnlog_cli.diagnosis.findings import Finding, bad, not_reached, note
 from turnlog_cli.diagnosis.judge_nats import SUBJECT, NatsSeen, judge_nats
 from turnlog_cli.diagnosis.of_logs import stream
 from turnlog_eventstore import LogHead, Store, StoreError
@@ -44,9 +44,10 @@ def nats_away(error: object) -> Finding:
     """It does not answer."""
     return bad(
         SUBJECT,
-        str(error) if "reached" in str(error) else f"cannot be reached: {error}",
+        not_reached(SUBJECT, error),
         "Writes and reads go on. Read models, summaries and live streams follow PostgreSQL, up to a second later.",
-        "start it and see its log (logs/nats.log for `turnlog up`); check TURNLOG_NATS_URL",
+        "start it, or let it go on if it is paused; see its log (logs/nats.log for `turnlog up`); check "
+        "TURNLOG_NATS_URL",
         "nats",
     )
 

@@ -1,9 +1,7 @@
 """Asks PostgreSQL, as the schema's owner, for what `judge_postgres` judges. Every step is bounded, also when the
 server is paused."""
 
-import asyncio
 import time
-from importlib import import_module
 from typing import Any
 
 from turnlog_cli.diagnosis.findings import Finding, bad
@@ -41,11 +39,11 @@ _SLOTS = """
     from pg_replication_slots order by slot_name"""
 
 
-async def postgres_server(owner_url: str) -> list[Finding]:
-    """Findings about the server; where it does not answer the owner, that alone."""
+async def postgres_server(owner_url: str, newest_schema: str) -> list[Finding]:
+    """Findings about the server, held to the newest schema; that alone where it does not answer the owner."""
     connections = await Connections.open(owner_url, StoreSettings(pool_connections=1, deadline_s=STEP_S, role="none"))
     try:
-        return judge_postgres(await connections.read(_seen, 2 * STEP_S))
+        return judge_postgres(await connections.read(lambda c: _seen(c, newest_schema), 2 * STEP_S))
     except StoreError as error:
         return [
             bad(
@@ -60,8 +58,7 @@ async def postgres_server(owner_url: str) -> list[Finding]:
         await connections.close()
 
 
-async def _seen(connection: Connection) -> PostgresSeen:
-    newest = (await asyncio.to_thread(import_module, "turnlog_migrations")).latest()
+async def _seen(connection: Connection, newest_schema: str) -> PostgresSeen:
     settings = await connection.fetch("select name, setting from pg_settings where name = any($1)", [*_SETTINGS])
     row: Any = await connection.fetchrow(_SERVER)
     skew_s = await _skew(connection)
@@ -71,7 +68,7 @@ async def _seen(connection: Connection) -> PostgresSeen:
     has_schema = await connection.fetchval("select to_regclass('turnlog_schema_version') is not null")
     return PostgresSeen(
         schema=await connection.fetchval(version) if has_schema else None,
-        newest_schema=newest,
+        newest_schema=newest_schema,
         settings={name: value for name, value in settings},  # noqa: C416  (rows are no pairs to mypy)
         skew_s=skew_s,
         oldest_transaction_s=oldest["age_s"] if oldest else None,

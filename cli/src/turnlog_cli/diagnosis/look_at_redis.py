@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from turnlog_cli.diagnosis.findings import Finding, bad
+from turnlog_cli.diagnosis.findings import Finding, bad, not_reached
 from turnlog_cli.diagnosis.judge_redis import SUBJECT, RedisSeen, judge_redis
 from turnlog_cli.diagnosis.of_logs import read_models
 from turnlog_eventstore import LogHead, Store
@@ -33,11 +33,12 @@ def redis_away(error: object) -> Finding:
     login = isinstance(error, AuthenticationError)
     return bad(
         SUBJECT,
-        f"cannot be reached: {error}",
+        not_reached(SUBJECT, error),
         "Writes go on. PostgreSQL answers every read, slower; each process counts limits for itself alone.",
         "check user and password in TURNLOG_REDIS_URL"
         if login
-        else "start it and see its log (logs/valkey.log for `turnlog up`); check TURNLOG_REDIS_URL",
+        else "start it, or let it go on if it is paused; see its log (logs/valkey.log for `turnlog up`); check "
+        "TURNLOG_REDIS_URL",
         "redis",
     )
 
