@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from debian import tool
 from metrics_catalogue import families
@@ -324,6 +325,13 @@ def test_what_is_shown_is_what_the_catalogue_says(system: System) -> None:
     assert all(
         name.startswith(("projector_", "turnlog_credentials", "turnlog_jwks", "turnlog_trace")) for name in rare
     ), rare
+
+
+def test_a_prometheus_that_asks_for_openmetrics_gets_the_same(system: System) -> None:
+    answer = httpx.get(f"{system.url}/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    open_metrics = {sample.name for family in openmetrics(answer.text) for sample in family.samples}
+    assert open_metrics == {sample.name for sample in scrape(system.url).samples}
 
 
 def test_prometheus_own_tool_finds_nothing_wrong(system: System) -> None:

@@ -101,8 +101,7 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
     async with AsyncExitStack() as cleanup:
         holder = cleanup.enter_context(hold(data_dir))
         port = free_port(host, plan.port)
-        if plan.settings.metrics_port:
-            free_port(host, plan.settings.metrics_port, "TURNLOG_METRICS_PORT=N")
+        check_metrics_port(host, plan.settings.metrics_port, port)
         holder.note(port=port)
         # PostgreSQL starts while Python reads its way through the migrations: each takes about a second.
         migrations = asyncio.create_task(asyncio.to_thread(import_module, "turnlog_migrations"))
@@ -129,6 +128,17 @@ async def running(plan: Plan, say: Say) -> AsyncIterator[Stack]:
         stack.tasks.add(stack.watching)
         await _until_ready(stack)
         yield stack
+
+
+def check_metrics_port(host: str, metrics_port: int, port: int) -> None:
+    """Raise `CommandError` when metrics cannot be served where they should be."""
+    if not metrics_port:
+        return
+    if metrics_port == port:
+        raise CommandError(
+            f"TURNLOG_METRICS_PORT={metrics_port} is the API's port: choose another, or unset it to have /metrics there"
+        )
+    free_port(host, metrics_port, "TURNLOG_METRICS_PORT=N")
 
 
 def spec_of(settings: SharedSettings) -> ServerSpec:

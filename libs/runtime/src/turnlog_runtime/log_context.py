@@ -1,8 +1,8 @@
 """What a log line says of where it was written: the request being served, and the trace being recorded.
 
-A request binds nothing but a reference to its scope (0.1 µs, measured): what a line needs of it is put together only
-when a line is written. Whoever works outside of requests (followers, projector, compressor) binds with
-`structlog.contextvars`.
+A request binds nothing but a reference to its scope (0.2 µs; three names bound by structlog took 4.5, measured): what
+a line needs of it is put together only when a line is written. Whoever works outside of requests (followers, projector,
+compressor) binds with `structlog.contextvars`.
 """
 
 import sys
