@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from turnlog_bus import Bus
-from turnlog_compressor.service import compress, store_settings, summariser_of
+from turnlog_compressor.service import compress, model_of, store_settings, summariser_of
 from turnlog_eventstore import Store
 from turnlog_runtime import metrics
 from turnlog_runtime.health import Check
@@ -27,7 +27,7 @@ def main() -> None:
         settings = load(CompressorSettings)
         database_url = required_url(settings.database_url, "DATABASE_URL")
         nats_url = settings.nats_url.get_secret_value() if settings.nats_url else ""
-        summariser_of(settings)  # what is wrong with the model's settings shows now
+        model_of(settings)  # what is wrong with the model's settings shows now
     except SettingsError as error:
         sys.exit(f"turnlog-compressor: {error}")
     configure_logging("compressor", settings.log_level)
