@@ -18,7 +18,10 @@ from turnlog_embedded.binaries import find_postgres
 
 TOOLS = ("pg_basebackup", "pg_verifybackup", "pg_dump", "pg_restore", "pg_dumpall", "psql")
 missing = [name for name in TOOLS if not (find_postgres().bin_dir / name).exists()]
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"this PostgreSQL comes without {', '.join(missing)}")
+pytestmark = [
+    pytest.mark.timeout(300),  # whole systems are started
+    pytest.mark.skipif(bool(missing), reason=f"this PostgreSQL comes without {', '.join(missing)}"),
+]
 
 
 @pytest.fixture

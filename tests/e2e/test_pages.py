@@ -20,6 +20,7 @@ PAGES = (
     "docs/operate.md",
     "docs/metrics.md",
     "docs/observe.md",
+    "docs/backup.md",
 )
 _BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = ("claude mcp add", "tl_…")
@@ -60,12 +61,18 @@ def shell(system: System) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_works_as_it_stands(page: str, shell: dict[str, str]) -> None:
+def test_every_command_of_a_page_works_as_it_stands(page: str, shell: dict[str, str], tmp_path: Path) -> None:
     found = blocks(page)
     assert found, f"{page} has no shell block"
     for block in found:
         done = subprocess.run(
-            ["bash", "-c", _STRICT + block], env=shell, capture_output=True, text=True, timeout=100, check=False
+            ["bash", "-c", _STRICT + block],
+            env=shell,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
         )
         assert done.returncode == 0, f"{page}:\n{block}\n{done.stdout}\n{done.stderr}"
         assert '"error"' not in done.stdout, f"{page}:\n{block}\n{done.stdout}"
