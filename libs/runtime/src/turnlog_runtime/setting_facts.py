@@ -6,7 +6,6 @@ Read by the messages about wrong values, by `turnlog config` and by the referenc
 import re
 from typing import Any, get_args
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -80,23 +79,22 @@ def allowed(field: FieldInfo) -> str:
     pattern = next((p for m in field.metadata if (p := getattr(m, "pattern", None))), "")
     if choice := _CHOICE.fullmatch(pattern):
         return _either(choice[1].split("|"))
-    return "text, not empty" if any(isinstance(m, MinLen) for m in field.metadata) else "text"
+    return "text, not empty" if any(getattr(m, "min_length", 0) for m in field.metadata) else "text"
 
 
 def _range(field: FieldInfo) -> str:
-    bounds: dict[type[Any], Any] = {}
-    for found in field.metadata:
-        for kind, name in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
-            if isinstance(found, kind):
-                bounds[kind] = getattr(found, name)
-    least, most = bounds.get(Ge), bounds.get(Le)
+    least, above, most, below = (_bound(field, name) for name in ("ge", "gt", "le", "lt"))
     if least is not None and most is not None:
         return f" from {least:,} to {most:,}"
     words = [f"{least:,} or more"] if least is not None else []
-    words += [f"above {bounds[Gt]:,}"] if Gt in bounds else []
+    words += [f"above {above:,}"] if above is not None else []
     words += [f"at most {most:,}"] if most is not None else []
-    words += [f"below {bounds[Lt]:,}"] if Lt in bounds else []
+    words += [f"below {below:,}"] if below is not None else []
     return (", " if least is not None else " ") + ", ".join(words) if words else ""
+
+
+def _bound(field: FieldInfo, name: str) -> float | None:
+    return next((bound for m in field.metadata if (bound := getattr(m, name, None)) is not None), None)
 
 
 def _either(choices: list[str]) -> str:
