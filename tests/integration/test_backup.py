@@ -23,6 +23,7 @@ from databases import Database, migrate_to, own_database
 from making import request, turn
 from projecting import eventually
 from system import environment, turnlog
+from turnlog_cli.backups.database import owner_database
 from turnlog_cli.backups.errors import BackupError, Damaged, NotEmpty, TooNew
 from turnlog_cli.backups.proving import prove
 from turnlog_cli.backups.restoring import restore
@@ -32,7 +33,9 @@ from turnlog_cli.keys_at_start import LOCAL_NAME
 from turnlog_eventstore import Administration, Rejected, Store, Stored
 from turnlog_migrations import SchemaTooNew, latest, migrate
 from turnlog_runtime.principal import READ, WRITE
+from turnlog_runtime.settings import SharedSettings
 
+pytestmark = pytest.mark.timeout(300)  # processes are started, and databases made
 TURNS = 400
 
 
@@ -376,7 +379,7 @@ async def test_a_backup_that_is_killed_leaves_nothing_that_looks_whole(filled: D
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-async def test_a_restore_that_is_killed_anywhere_leaves_the_database_empty(
+async def test_a_restore_that_is_killed_leaves_all_or_nothing(
     filled: Database, empty: Database, tmp_path: Path
 ) -> None:
     await backed_up(filled, tmp_path / "b")
@@ -390,14 +393,14 @@ async def test_a_restore_that_is_killed_anywhere_leaves_the_database_empty(
             await eventually(at_work)
             await asyncio.sleep(seconds)  # another place each time
             process.kill()
-            if process.wait(20) == 0:
-                break  # it was faster than the kill: what follows holds as well
+            process.wait(20)
 
         async def left() -> bool:
             return await others(empty) == 0
 
         await eventually(left)
-        assert await untouched(empty)
+        if not await untouched(empty):
+            break  # it had committed before the kill: whole then, as is checked below
         killed += 1
     else:
         await restore(empty.owner_dsn, tmp_path / "b", keep_incarnation=True)
@@ -447,6 +450,43 @@ async def locked(database: Database, table: str) -> AsyncIterator[None]:
     finally:
         await transaction.rollback()
         await owner.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system takes root")
+    place = tmp_path / "small"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=200m,mode=755", "tmpfs", str(place)]
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+async def test_a_full_disk_leaves_nothing_restored_and_no_half_backup(
+    servers: RealServers, small_disk: Path, tmp_path: Path
+) -> None:
+    async with own_database(servers) as large:
+        await migrate(large.owner_dsn)
+        store = await Store.open(large.dsn)
+        for number in range(20):
+            events = [turn("acme", f"s{number}", os.urandom(60_000).hex()) for _ in range(50)]
+            await store.append("main", [request(event) for event in events], 60)
+        await store.close()
+        await backed_up(large, tmp_path / "b")
+    folder = small_disk / "data"
+    done = await asyncio.to_thread(turnlog, "restore", str(tmp_path / "b"), "--data-dir", str(folder))
+    assert done.returncode == 2, done.stdout
+    assert "nothing was restored" in done.stderr
+    assert "Traceback" not in done.stderr
+    async with owner_database(SharedSettings(), folder) as dsn:
+        assert await untouched(Database(dsn, dsn))
+    with pytest.raises(BackupError, match="no room"), side_file(small_disk / "b", force=False) as file:
+        file.write(bytes(300_000_000))
+    assert not list(small_disk.glob("b*"))
 
 
 async def test_memory_does_not_grow_with_the_database(servers: RealServers, tmp_path: Path) -> None:
