@@ -9,6 +9,7 @@ Settings made in this process ask for no credentials unless a test says so (`TUR
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
@@ -23,6 +24,9 @@ from turnlog_eventstore import Store
 from turnlog_migrations import migrate
 
 os.environ["TURNLOG_AUTH"] = "off"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell. What the tests start would take over that nobody interrupts it, and they do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
