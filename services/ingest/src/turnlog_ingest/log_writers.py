@@ -68,8 +68,8 @@ class LogWriters:
         self._others.add(self._keeping(self._settings.log, self._lags.run))
 
     def _keeping(self, log: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """A task that begins again when it fails: nobody else would notice, and its log would do without. A log's writer
-        may be begun by a request: what is bound there is not to stand in its lines."""
+        """A task that begins again when it fails: nobody else would notice, and its log would do without. A log's
+        writer may be begun by a request: what is bound there is not to stand in its lines."""
         return asyncio.create_task(kept_running(log, lambda _: work(), self._closing), context=Context())
 
     async def _keep_logs(self) -> None:
