@@ -368,8 +368,7 @@ def test_what_a_killed_process_said_of_its_present_goes_and_what_it_counted_stay
     until(lambda: scrape(system.url).value("turnlog_leader", role="compressor") == 1, "another one leads")
     back = scrape(system.url)
     assert counted(back) == counted(before)
-    followed = {"consumer": "compressor", "source": "postgres"}
-    taken = [found.value("turnlog_follower_events_total", **followed) for found in (before, back)]
+    taken = [found.value("turnlog_follower_events_total", consumer="compressor") for found in (before, back)]
     assert taken[1] >= taken[0] > 0
     files = sorted(path.name for path in (system.folder / "metrics").iterdir())
     assert not [name for name in files if any(character.isdigit() for character in name)], "one file a name, not a pid"
