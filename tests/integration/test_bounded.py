@@ -13,6 +13,7 @@ import pytest
 from making import request, turn
 from turnlog_bus import Bus, BusSettings, BusUnavailable, StreamName, consume
 from turnlog_eventstore import LeadershipSettings, OutcomeUnknown, Store, StoreError, StoreSettings, StoreUnavailable
+from turnlog_follow import FollowerLag, Lags
 from turnlog_ingest.group_commit import GroupCommit, GroupCommitSettings
 
 DEADLINE_S, SLACK_S = 1.0, 0.5
@@ -235,3 +236,15 @@ async def test_consuming_from_a_paused_nats_ends_and_closes_in_time(bus: Bus, na
 async def until_it_fails(consuming: AsyncIterator[object]) -> None:
     while True:
         await anext(consuming)
+
+
+async def test_whoever_ends_while_his_lag_is_asked_for_does_not_wait_for_a_postgres_that_says_nothing() -> None:
+    async with blackhole() as port:
+        store = await Store.open(f"postgresql://turnlog@127.0.0.1:{port}/turnlog")
+        lags = Lags(store)
+        lags.add(FollowerLag("main", "projector", lambda: True))
+        async with lags.kept():
+            await asyncio.sleep(0.2)  # it asks
+            began = time.monotonic()
+        assert time.monotonic() - began < SLACK_S
+        await store.close()

@@ -139,6 +139,24 @@ async def test_a_leader_that_has_not_heard_counts_from_where_the_log_stood(
     assert consumer.shows()[0] == 6
 
 
+async def test_one_that_begins_or_goes_back_is_not_said_to_be_as_old_as_what_waited_before(
+    store: Store, log_name: str, tenant: str, consumer: Consumer, lags: Lags
+) -> None:
+    await append(store, log_name, tenant, 2)
+    await lags.look()
+    consumer.lag.at(0)  # it begins, after the first look
+    events, seconds = consumer.shows()
+    assert (events, seconds < 1) == (2, True)
+    await lags.look()
+    consumer.lag.at(2)
+    await asyncio.sleep(1.1)
+    consumer.lag.at(1)  # it begins again; what waited a second ago was handled
+    events, seconds = consumer.shows()
+    assert (events, seconds < 1) == (1, True)
+    await lags.look()
+    assert consumer.shows()[1] > 1.1
+
+
 async def test_one_that_does_not_lead_shows_nothing(
     store: Store, log_name: str, tenant: str, consumer: Consumer, lags: Lags
 ) -> None:

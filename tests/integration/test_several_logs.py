@@ -5,11 +5,13 @@ import importlib
 import json
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+import structlog
 
 from making import request, turn
 from turnlog_bus import Bus
@@ -28,6 +30,7 @@ from turnlog_eventstore import (
 from turnlog_follow.fence import FenceWatch
 from turnlog_ingest.log_writers import LogWriters
 from turnlog_ingest.service import ingest
+from turnlog_runtime.log_context import REQUEST
 from turnlog_runtime.settings import IngestSettings
 
 
@@ -225,6 +228,35 @@ async def test_a_task_of_a_log_that_fails_is_begun_again(
             await begun.get()
     await writers.close()
     await bus.close()
+
+
+async def test_the_writer_that_a_request_begins_says_nothing_of_that_request(
+    store: Store, dsn: str, log_name: str, tenant: str, nats_url: str
+) -> None:
+    seen: list[object] = []
+
+    class Watching:
+        def reading(self, name: str) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def appending(self, log: str, requests: Any) -> AbstractContextManager[Any]:
+            seen.append((REQUEST.get(), structlog.contextvars.get_contextvars()))
+            return nullcontext(lambda _: None)
+
+    watched = await Store.open(dsn, observer=Watching())
+    bus = Bus(nats_url)
+    writers = LogWriters(watched, bus, IngestSettings(log=log_name), asyncio.Event())
+    around = REQUEST.set({"path": "/v1/sessions/first/turns"})
+    try:
+        with structlog.contextvars.bound_contextvars(session_id="first"):
+            assert isinstance(await writers.open(log_name).submit(request(turn(tenant, "second"))), Stored)
+    finally:
+        REQUEST.reset(around)
+        await writers.close()
+        await bus.close()
+        await watched.close()
+    assert seen
+    assert all(found == (None, {}) for found in seen)
 
 
 async def test_a_tenants_log_is_answered_from_memory_while_postgres_is_away(

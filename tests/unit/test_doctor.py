@@ -217,6 +217,8 @@ llm_errors_total{provider="openai",kind="rate_limited"} 7
 llm_errors_total{provider="other",kind="timeout"} 9
 # TYPE turnlog_limits_redis_away gauge
 turnlog_limits_redis_away 1
+# TYPE turnlog_keys_unchecked gauge
+turnlog_keys_unchecked 1
 # TYPE turnlog_append_refused_total counter
 turnlog_append_refused_total{log="main"} 3
 # TYPE turnlog_follower_lag_seconds gauge
@@ -231,6 +233,7 @@ turnlog_build_info{service="query",version="1.1"} 1
     assert told == {
         "model": "openai is left alone after failures (rate_limited 7)",
         "limits": "are counted by each process alone, as Redis is away",
+        "keys": "are taken as last known, as PostgreSQL is away",
         "read models": "main: 5 min late by its own account",
         "API": "3 writes were refused since it started, as too many waited",
         "releases": "services run 1.0, 1.1; this command is 1.0",

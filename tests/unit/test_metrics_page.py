@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metrics_catalogue import Family, families
+from turnlog_cli.metrics_folder import KINDS
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(?P<name>[a-z_]+)` \| (?P<kind>\w+) \|(?P<labels>[^|]*)\| (?P<means>[^|]+) \|[^|]*\|$")
@@ -46,5 +47,6 @@ def test_a_metric_has_a_meaning_and_labels_that_hold_nobody_and_a_gauge_says_wha
     assert not FORBIDDEN & set(family.labels)
     if family.kind == "gauge":
         assert family.together.startswith("live"), "what a dead process said of its present must go with it"
+        assert f"gauge_{family.together}" in KINDS, "its file has no room of its own on a full disk"
     if family.kind == "histogram":
         assert family.name.endswith(("_seconds", "_events"))

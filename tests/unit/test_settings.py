@@ -293,3 +293,10 @@ def test_the_key_of_commands_may_come_from_a_file(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(SettingsError, match="which is empty"):
         key_in({"TURNLOG_API_KEY_FILE": str(path)})
+
+
+@pytest.mark.parametrize("settings", ALL_SETTINGS)
+def test_metrics_may_be_on_the_port_of_an_api_only_where_there_is_no_api(settings: type[SharedSettings]) -> None:
+    said = problems({"TURNLOG_METRICS_PORT": "8080"}, settings)
+    has_api = settings.__name__ not in ("ProjectorSettings", "CompressorSettings")
+    assert any("are both 8080" in problem for problem in said) == has_api

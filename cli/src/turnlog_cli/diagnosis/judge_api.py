@@ -95,10 +95,10 @@ def _limits(samples: Samples) -> Iterator[Finding]:
             "bring Redis back; set TURNLOG_LIMIT_REPLICAS to the number of processes",
             "redis",
         )
-    if unchecked := sum(samples.get("turnlog_keys_unchecked", {}).values()):
+    if any(samples.get("turnlog_keys_unchecked", {}).values()):
         yield note(
             "keys",
-            f"{unchecked:,.0f} keys are taken unchecked, as PostgreSQL is away",
+            "are taken as last known, as PostgreSQL is away",
             "Keys that were live are taken for TURNLOG_KEYS_STALE_MAX_S more; one revoked meanwhile is, too.",
             "bring PostgreSQL back",
             "postgresql",

@@ -9,14 +9,14 @@ is known to wait goes on growing older; nothing new can come then. Who leads kno
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import structlog
 from prometheus_client import Gauge
 
 from turnlog_eventstore import Store, StoreError
 from turnlog_eventstore.metrics import LOG_POSITION
-from turnlog_eventstore.waiting import passed
 from turnlog_follow.metrics import FOLLOWED, LAG_EVENTS, LAG_SECONDS
 
 LOOK_S = 1.0
@@ -38,7 +38,10 @@ class Lag:
         self._show()
 
     def at(self, position: int) -> None:
-        """The consumer has handled all events up to here."""
+        """The consumer has handled all events up to here. Where it begins, or goes back to, only the next look can tell
+        how old what follows is."""
+        if position < self.position or self.position == UNKNOWN:
+            self._waits_since = time.monotonic()
         self.position = position
         self._show()
 
@@ -93,14 +96,24 @@ class Lags:
         """Keep this one true, in place of an earlier one of the same log and name."""
         self._lags[lag.log, lag.name] = lag
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Look each second until `stop` is set."""
-        while not stop.is_set():
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Look each second until this is left, which waits for no server."""
+        looking = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
+
+    async def run(self) -> None:
+        """Look each second, until cancelled."""
+        while True:
             try:
                 await self.look()
             except Exception as error:  # the outermost loop: nobody shall stand still because his lag is not known
                 _log.warning("lags_unknown", cause=type(error).__name__)
-            await passed(stop, LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
         """Look once."""

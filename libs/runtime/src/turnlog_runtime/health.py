@@ -8,6 +8,7 @@ format, and asks the dependencies too. All three are GET (or HEAD) only. Every o
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from prometheus_client.exposition import choose_encoder
@@ -47,6 +48,7 @@ class Health:
         self._service, self._metrics = service, metrics
         self._checks = checks
         self._leaving = leaving
+        self._asking: asyncio.Future[dict[str, bool]] | None = None
 
     @property
     def draining(self) -> bool:
@@ -83,7 +85,18 @@ class Health:
         return (200 if ready else 503), orjson.dumps({"status": status, "dependencies": dependencies})
 
     async def _states(self) -> dict[str, bool]:
-        """Which dependencies answer."""
+        """Which dependencies answer. Whoever asks while they are being asked has the same answer: here anybody may come
+        as often as he likes, and connections to PostgreSQL are few."""
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._ask_all())
+            self._asking.add_done_callback(self._asked)
+        return await asyncio.shield(self._asking)
+
+    def _asked(self, asking: "asyncio.Future[dict[str, bool]]") -> None:
+        self._asking = None
+        _heard(asking)
+
+    async def _ask_all(self) -> dict[str, bool]:
         names = list(self._checks)
         found = await asyncio.gather(*(_answers(self._checks[name].ask) for name in names))
         for name, answers in zip(names, found, strict=True):
@@ -103,7 +116,7 @@ async def _answers(ask: Callable[[], Awaitable[object]]) -> bool:
     return not asking.cancelled() and asking.exception() is None
 
 
-def _heard(asking: "asyncio.Future[object]") -> None:
+def _heard(asking: "asyncio.Future[Any]") -> None:
     if not asking.cancelled():
         asking.exception()
 

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 
@@ -47,6 +47,8 @@ def _url(name: str) -> AliasChoices:
 
 class SharedSettings(DoorSettings):
     """What several services need. Where the servers are, which logs, how to speak of oneself."""
+
+    serves_api: ClassVar[bool] = True
 
     database_url: Annotated[SecretStr | None, POSTGRES] = Field(default=None, validation_alias=_url("DATABASE_URL"))
     """PostgreSQL, as `postgresql://user:password@host:5432/name`. `turnlog up` starts one itself where it is not
@@ -96,7 +98,7 @@ class SharedSettings(DoorSettings):
     def problems(self) -> Iterator[str]:
         """See `DoorSettings.problems`."""
         yield from super().problems()
-        if self.metrics_port and self.metrics_port == self.port:
+        if self.serves_api and self.metrics_port and self.metrics_port == self.port:
             yield (
                 f"{PREFIX}METRICS_PORT and {PREFIX}PORT are both {self.port}: give one of them another port, or unset "
                 f"{PREFIX}METRICS_PORT"
@@ -189,6 +191,8 @@ class QuerySettings(LimitedSettings):
 class ProjectorSettings(SharedSettings):
     """Events to read models."""
 
+    serves_api = False
+
     apply_batch_events: int = Field(default=1000, ge=1, le=10_000)
     """The most events that the projector applies at a time."""
     view_idle_s: int = Field(default=0, ge=0)
@@ -203,6 +207,8 @@ class ProjectorSettings(SharedSettings):
 
 class CompressorSettings(SharedSettings):
     """Rolling summaries."""
+
+    serves_api = False
 
     model_provider: str = Field(default="extractive", pattern="^(extractive|openai|anthropic)$")
     """Who writes the summaries: `openai` is every OpenAI-compatible server, `extractive` picks sentences and needs no

@@ -105,7 +105,11 @@ def catalog(service: str | None = None) -> tuple[Group, ...]:
 def _group(settings: type[DoorSettings]) -> Group:
     said = _meanings(settings)
     title, _, about = (inspect.getdoc(settings) or "").partition(".")
-    described = (_described(settings, name, said.get(name, "")) for name in settings.__annotations__)
+    described = (
+        _described(settings, name, said.get(name, ""))
+        for name in settings.__annotations__
+        if name in settings.model_fields
+    )
     return Group(" ".join(title.split()), " ".join(about.split()), tuple(described))
 
 

@@ -65,8 +65,7 @@ async def compress(
                 await watch.close()
 
     try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(lags.run(stop))
+        async with lags.kept():
             await each_log(store, settings.logs_to_lead, compress_one, stop, end_s=limits.drain_s + 1)
     finally:
         await summariser.close()

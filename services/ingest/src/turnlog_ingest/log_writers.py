@@ -6,6 +6,7 @@ seen or first needed. Which replica relays a log is a matter of leadership. All 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -64,11 +65,12 @@ class LogWriters:
         """Open the default log's writer, look for the others, and contend for the relays this process may lead."""
         self.open(self._settings.log)
         self._others.add(self._keeping(self._settings.log, self._keep_logs))
-        self._others.add(self._keeping(self._settings.log, partial(self._lags.run, self._closing)))
+        self._others.add(self._keeping(self._settings.log, self._lags.run))
 
     def _keeping(self, log: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """A task that begins again when it fails: nobody else would notice, and its log would do without."""
-        return asyncio.create_task(kept_running(log, lambda _: work(), self._closing))
+        """A task that begins again when it fails: nobody else would notice, and its log would do without. A log's
+        writer may be begun by a request: what is bound there is not to stand in its lines."""
+        return asyncio.create_task(kept_running(log, lambda _: work(), self._closing), context=Context())
 
     async def _keep_logs(self) -> None:
         await each_log(self._store, frozenset(), self._keep, self._stop, end_s=RELAY_ENDS_S)

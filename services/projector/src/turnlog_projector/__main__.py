@@ -42,8 +42,7 @@ async def main(stop: asyncio.Event, settings: ProjectorSettings, traces: "Traces
     checks = {"postgres": Check(lambda: store.head(settings.log))}
     lags = Lags(store)
     try:
-        async with metrics_port("projector", checks, settings, stop), asyncio.TaskGroup() as tasks:
-            tasks.create_task(lags.run(stop))
+        async with metrics_port("projector", checks, settings, stop), lags.kept():
             await each_log(
                 store,
                 settings.logs_to_lead,

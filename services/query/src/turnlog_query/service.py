@@ -58,13 +58,12 @@ async def query(
     seen = TracedViews(views, traces) if views is not None and traces is not None else views
     deps = QueryDeps(store, seen, Hubs(hub_of), settings.log, limits, TenantLogs(store, settings.log))
     try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(background(deps, stop)), tasks.create_task(lags.run(stop))]
+        async with lags.kept(), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(background(deps, stop))
             try:
                 yield create_app(deps, gate)
             finally:
-                for task in running:
-                    task.cancel()
+                running.cancel()
     finally:
         if views is not None:
             await views.close()
