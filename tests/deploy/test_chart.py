@@ -1,6 +1,7 @@
 """The Helm chart, rendered by Helm's engine: valid for Kubernetes, hardened, and whole: what names a thing finds it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -213,6 +214,38 @@ def test_the_test_pod_asks_services_that_there_are(rendered: Rendered) -> None:
     for container in pod["spec"]["containers"]:
         assert container["command"][:2] == ["python", "/app/ready.py"]
         assert container["command"][3] in services
+
+
+def test_the_test_pod_is_let_in() -> None:
+    rendered = render({**MINIMAL, "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}]}})
+    [pod] = rendered.of("Pod")
+    for container in pod["spec"]["containers"]:
+        policy = rendered.named("NetworkPolicy", container["command"][3])
+        [peers] = [rule["from"] for rule in policy["spec"]["ingress"] if rule["ports"] == [{"port": "http"}]]
+        chosen = [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+        assert any(labels.items() <= pod["metadata"]["labels"].items() for labels in chosen), policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize("values", [MINIMAL, EXISTING, EVERYTHING])
+def test_the_first_key_is_made_by_a_pod_that_kubernetes_takes_and_the_command_too(values: Mapping[str, Any]) -> None:
+    """Hardened as the others, with the owner's address from a file, and without variables that are no settings."""
+    rendered = render(values)
+    [given] = re.findall(r"--overrides='(.+)' -- keys create$", rendered.notes, re.MULTILINE)
+    assert "'" not in given
+    spec = json.loads(given)["spec"]
+    [image] = re.findall(r"--image=(\S+)", rendered.notes)
+    spec["containers"][0] |= {"image": image, "args": ["keys", "create"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "turnlog-keys"}, "spec": spec}
+    kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+    [job] = rendered.of("Job")
+    migrating = job["spec"]["template"]["spec"]
+    for same in ("enableServiceLinks", "automountServiceAccountToken", "securityContext"):
+        assert spec[same] == migrating[same]
+    assert spec["containers"][0]["securityContext"] == migrating["containers"][0]["securityContext"]
+    [variable] = spec["containers"][0]["env"]
+    assert variable["value"] == "/run/secrets/turnlog/database-owner-url"
+    [secret] = [volume["secret"] for volume in spec["volumes"] if "secret" in volume]
+    assert secret["secretName"] == ("demo-turnlog" if values is MINIMAL else "ours")
 
 
 def test_an_ingress_ends_at_the_gateway(everything: Rendered) -> None:

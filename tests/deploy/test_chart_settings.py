@@ -40,7 +40,7 @@ NEEDED = {
     "ingest": {"database-url", "nats-url", "redis-url"},
     "query": {"database-url", "nats-url", "redis-url"},
     "projector": {"database-url", "nats-url", "redis-url"},
-    "compressor": {"database-url", "nats-url", "redis-url", "model-api-key"},
+    "compressor": {"database-url", "nats-url", "model-api-key"},
     "mcp": set(),
     "migrate": {"database-url", "database-owner-url"},
 }

@@ -229,6 +229,15 @@ def test_a_model_is_given_by_a_second_file(secrets: Path) -> None:
     assert settings.model_api_key.get_secret_value() == "sk-of-a-test"
 
 
+def test_another_port_and_more_replicas_are_told_to_the_services() -> None:
+    chosen = {"GATEWAY_PORT": "9000", "TURNLOG_LIMIT_REPLICAS": "7"}
+    services = config(environment=chosen)["services"]
+    assert services["gateway"]["ports"][0]["published"] == "9000"
+    for name in ("ingest", "query", "mcp"):
+        assert services[name]["environment"]["TURNLOG_PUBLIC_URL"] == "http://127.0.0.1:9000"
+    assert services["query"]["environment"]["TURNLOG_LIMIT_REPLICAS"] == "7"
+
+
 def test_no_variable_of_the_file_is_a_setting_that_nothing_reads() -> None:
     """Variables for Compose itself must not begin as ours: in a shell that also runs Turnlog they would be refused."""
     known = {f"TURNLOG_{name.upper()}" for settings in ALL_SETTINGS for name in settings.model_fields}

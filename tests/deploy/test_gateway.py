@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import cast
 
@@ -72,6 +73,16 @@ def test_an_idle_connection_is_left_before_a_leaving_replica_closes_it() -> None
     drains = [float(compose["services"][part]["environment"]["TURNLOG_DRAIN_S"]) for part in PARTS]
     assert len(kept) == 3
     assert max(map(float, kept)) < min(drains)
+
+
+async def test_a_body_that_finds_no_room_is_refused_in_words(tmp_path: Path) -> None:
+    async with standing_in(*(replicas := [StandIn(part, Manner.ANSWERS) for part in PARTS])):
+        with gateway(tmp_path, {replica.name: [replica.port] for replica in replicas}) as running:
+            shutil.rmtree(tmp_path / "nginx-client-body")
+            async with httpx.AsyncClient(base_url=running.url, timeout=20) as client:
+                answer = await client.post(TURNS, content=b" " * 200_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "outcome_unknown")
+    assert not any(replica.seen for replica in replicas)
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

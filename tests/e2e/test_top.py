@@ -170,6 +170,15 @@ def read(terminal: int, shown: bytearray) -> bytearray:
     return shown
 
 
+def test_the_address_that_a_reader_of_the_docs_has_set_is_that_of_the_folder(loaded: System) -> None:
+    words = ("top", "--once", "--interval", "0.2", "--data-dir", str(loaded.folder))
+    for url, told in ((loaded.url, True), (loaded.url.replace("127.0.0.1", "localhost"), False)):
+        done = turnlog(*words, env=environment(TURNLOG_URL=url))
+        assert done.returncode == 0, done.stderr
+        assert ("PostgreSQL   " in done.stdout) == told
+        assert ("Servers    not asked" in done.stdout) != told
+
+
 def test_what_cannot_be_watched_is_said(tmp_path: Path) -> None:
     nothing = turnlog("top", "--once", "--data-dir", str(tmp_path / "empty"))
     assert nothing.returncode == 2

@@ -226,7 +226,9 @@ async def test_a_backup_of_the_first_release_is_restored_and_brought_up(
         await store.close()
 
 
-async def test_a_database_of_a_newer_release_is_refused_in_words_and_left_alone(upgraded: Database) -> None:
+async def test_a_database_of_a_newer_release_is_refused_in_words_and_left_alone(
+    upgraded: Database, tmp_path: Path
+) -> None:
     owner = await asyncpg.connect(upgraded.owner_dsn)
     await owner.execute("update turnlog_schema_version set version_num = '9999'")
     before = await shape(upgraded.owner_dsn)
@@ -235,7 +237,7 @@ async def test_a_database_of_a_newer_release_is_refused_in_words_and_left_alone(
     ):
         await migrate(upgraded.owner_dsn)
     surroundings = environment(TURNLOG_DATABASE_URL=upgraded.dsn, TURNLOG_DATABASE_OWNER_URL=upgraded.owner_dsn)
-    for words in (("migrate",), ("up", "--port", "0", "--data-dir", "unused")):
+    for words in (("migrate",), ("up", "--port", "0", "--data-dir", str(tmp_path))):
         done = await asyncio.to_thread(turnlog, *words, env=surroundings)
         assert done.returncode == 2, done.stdout
         assert "run the newer release" in done.stderr

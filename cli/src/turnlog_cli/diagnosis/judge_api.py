@@ -57,8 +57,8 @@ def judge_no_metrics(url: str, why: str) -> Finding:
     return note(
         "metrics",
         f"{url}/metrics cannot be had: {why}",
-        "Users notice nothing. Nobody sees rates, lags and errors, and no alert can fire.",
-        "see whether TURNLOG_METRICS_PORT is another one, and whether Prometheus may reach it",
+        "Users notice nothing. Behind a gateway that is right: Prometheus asks each replica. Else no alert can fire.",
+        "see on Prometheus' page of targets whether it reaches them, on the port of TURNLOG_METRICS_PORT",
         "metrics",
     )
 

@@ -68,7 +68,7 @@ def watch_of(settings: SharedSettings, data_dir: Path, urls: list[str]) -> Watch
         given = [url.rstrip("/").removesuffix("/metrics") for url in urls]
         return Watch(Fetcher(lambda: given), lambda: _servers(settings, None))
     last = _metrics_of(addresses.api(None, data_dir).url, settings)
-    elsewhere = addresses.URL_VARIABLE in os.environ
+    elsewhere = _elsewhere(data_dir)
 
     def places() -> list[str]:
         nonlocal last
@@ -77,6 +77,16 @@ def watch_of(settings: SharedSettings, data_dir: Path, urls: list[str]) -> Watch
         return [last]
 
     return Watch(Fetcher(places), lambda: _servers(settings, None if elsewhere else data_dir))
+
+
+def _elsewhere(data_dir: Path) -> bool:
+    """Whether the address in the environment is another than that of what runs in the data folder: readers of the docs
+    have the very same one there."""
+    given = os.environ.get(addresses.URL_VARIABLE)
+    if given is None:
+        return False
+    found = addresses.running_in(data_dir)
+    return found is None or found.url != given.rstrip("/")
 
 
 def _metrics_of(url: str, settings: SharedSettings) -> str:

@@ -82,6 +82,8 @@ TURNLOG_DATABASE_URL_FILE: database-url
 TURNLOG_DATABASE_OWNER_URL_FILE: database-owner-url
 {{- else }}
 TURNLOG_NATS_URL_FILE: nats-url
+{{- end }}
+{{- if has .part (list "ingest" "query" "projector") }}
 TURNLOG_REDIS_URL_FILE: redis-url
 {{- end }}
 {{- if and (eq .part "compressor") (or .root.Values.compressor.modelKey .root.Values.secrets.modelApiKey) }}

@@ -186,6 +186,9 @@ class QuerySettings(LimitedSettings):
     """Events a live subscriber may lag behind before it is cut."""
     sse_heartbeat_s: float = Field(default=15.0, gt=0)
     """How often a live stream without events says that it lives."""
+    api_document: Annotated[str, Allowed("the path of a file; or empty")] = ""
+    """The file that `/openapi.json` answers with, as `turnlog openapi` writes it: the whole API, of which query alone
+    knows its half. The images have it."""
 
 
 class ProjectorSettings(SharedSettings):

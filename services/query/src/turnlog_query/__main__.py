@@ -8,6 +8,7 @@ from turnlog_access.door import door
 from turnlog_bus import Bus
 from turnlog_eventstore import Store, StoreSettings
 from turnlog_limits import limits_gate
+from turnlog_query.document import whole_document
 from turnlog_query.service import query
 from turnlog_runtime import metrics
 from turnlog_runtime.health import Check
@@ -27,6 +28,7 @@ def main() -> None:
     try:
         settings = load(QuerySettings)
         database_url = required_url(settings.database_url, "DATABASE_URL")
+        whole = whole_document(settings.api_document)
     except SettingsError as error:
         sys.exit(f"turnlog-query: {error}")
     configure_logging("query", settings.log_level)
@@ -48,7 +50,7 @@ def main() -> None:
             async with (
                 door(settings) as credentials,
                 limits_gate(settings) as limits,
-                query(store, bus, settings, stop, in_order(credentials, limits), traces) as app,
+                query(store, bus, settings, stop, in_order(credentials, limits), traces, whole) as app,
             ):
                 # Not needed while Redis answers: reads of recent turns go on without PostgreSQL.
                 checks = {"postgres": Check(lambda: store.head(settings.log))}

@@ -1,13 +1,16 @@
 """The OpenAPI document, with the examples whole: FastAPI drops every null from them, and a null is an
-answer."""
+answer. Behind a gateway, query answers with that of the whole API, from a file."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from turnlog_runtime.described import completed
+from turnlog_runtime.settings import SettingsError
 
 
 def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
@@ -20,6 +23,19 @@ def document_of(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
                     _restore_examples(document["paths"][route.path], route)
         completed(document)
     return FastAPI.openapi(api)
+
+
+def whole_document(file: str) -> bytes | None:
+    """The document of the whole API in a file, to be sent; None where no file is named. Raises `SettingsError`."""
+    if not file:
+        return None
+    try:
+        document = orjson.loads(Path(file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"TURNLOG_API_DOCUMENT: {file} cannot be read as JSON: {error}") from None
+    if not isinstance(document, dict) or not {"openapi", "paths"} <= document.keys():
+        raise SettingsError(f"TURNLOG_API_DOCUMENT: {file} is no OpenAPI document; `turnlog openapi` writes one")
+    return orjson.dumps(document)
 
 
 def _restore_examples(item: dict[str, Any], route: APIRoute) -> None:

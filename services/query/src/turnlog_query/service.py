@@ -35,12 +35,13 @@ async def query(
     stop: asyncio.Event,
     gate: Gate | None = None,
     traces: "Traces | None" = None,
+    whole: bytes | None = None,
 ) -> AsyncIterator[App]:
     """The read API with its background tasks running.
 
     Live streams end when `stop` is set, so set it before the HTTP server is asked to finish its open
     requests. Without an address of Redis every read is answered by PostgreSQL. `gate` says who is let in; none
-    is given only where the settings ask for no credentials.
+    is given only where the settings ask for no credentials. `whole` is the document of the whole API, if there is one.
     """
     gate = gate or unchecked_gate(settings)
     await asyncio.to_thread(load)
@@ -61,7 +62,7 @@ async def query(
         async with lags.kept(), asyncio.TaskGroup() as tasks:
             running = tasks.create_task(background(deps, stop))
             try:
-                yield create_app(deps, gate)
+                yield create_app(deps, gate, whole)
             finally:
                 running.cancel()
     finally:
