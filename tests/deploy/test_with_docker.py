@@ -86,6 +86,7 @@ def test_a_turn_goes_through_the_gateway_and_comes_back(stack: Stack) -> None:
         assert [turn["content"] for turn in read.json()["turns"]] == ["hello"]
         assert client.get("/readyz").json()["status"] == "ok"
         assert client.get("/metrics").status_code == 404
+        assert client.get("/openapi.json").json()["paths"]["/v1/sessions/{session_id}/turns"].keys() >= {"get", "post"}
 
 
 def test_two_of_ingest_and_query_run_and_all_are_healthy(stack: Stack) -> None:
