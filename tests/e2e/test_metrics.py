@@ -155,6 +155,7 @@ def with_luck(process: psutil.Process) -> None:
 
 
 def test_an_idle_system_tells_of_all_its_processes_and_of_no_lag(system: System) -> None:
+    until(lambda: scrape(system.url).value("turnlog_leader", log="main") == 3, "relay, projector and compressor lead")
     found = settled(system, 0)
     assert {s.labels["service"] for s in found.all("turnlog_build_info")} == {"api", "projector", "compressor"}
     leaders = {s.labels["role"]: s.value for s in found.all("turnlog_leader", log="main")}
