@@ -14,6 +14,7 @@ import pytest
 
 from collector import Collector, Seen, collector, drawn
 from model_server import TOKENS_IN, TOKENS_OUT, ModelServer, model_server
+from scraping import scrape
 from system import System, until
 from turnlog_bus import StreamName
 from turnlog_eventstore import Store
@@ -55,6 +56,17 @@ class Traced:
         headers = {"authorization": f"Bearer {self.key}", **parent, **more.pop("headers", {})}
         return httpx.request(method, self.system.url + path, headers=headers, timeout=30, trust_env=False, **more)
 
+    def warm_up(self) -> None:
+        """Store turns until the projector has one from NATS: the first write of a process learns what later ones know,
+        and the first batches of a follower come from PostgreSQL."""
+
+        def from_nats() -> bool:
+            self.post(f"warm-{fresh()[:8]}")
+            labels = {"consumer": "projector", "source": "nats"}
+            return scrape(self.system.url).value("turnlog_follower_events_total", **labels) > 0
+
+        until(from_nats, "the projector takes events from NATS")
+
     def post(self, session: str, trace_id: str = "", flags: str = "01", content: str = SECRET) -> httpx.Response:
         """Store a turn."""
         body = {"role": "user", "content": content, "user_id": "u-8472", "metadata": {"code": SECRET}}
@@ -83,7 +95,7 @@ def traced() -> Iterator[Traced]:
         ).start()
         try:
             found = Traced(system, seen, model, system.event("first_key")["key"])
-            found.post("warm")  # the first write of a process learns what later ones know
+            found.warm_up()
             yield found
         finally:
             system.stop()

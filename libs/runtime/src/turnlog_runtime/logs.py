@@ -63,8 +63,14 @@ def configure_logging(service: str, level: str = "info") -> None:
     global _told
     number = logging.getLevelNamesMapping()[level.upper()]
     _told = number <= logging.DEBUG
+
+    def add_service(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["service"] = service  # no context variable: threads have a context of their own
+        return event
+
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_service,
         add_request,
         add_trace,
         structlog.processors.add_log_level,
@@ -76,7 +82,6 @@ def configure_logging(service: str, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

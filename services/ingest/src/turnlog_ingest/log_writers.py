@@ -6,7 +6,7 @@ seen or first needed. Which replica relays a log is a matter of leadership. All 
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,7 @@ class LogWriters:
         self._committing: set[asyncio.Task[None]] = set()
         self._others: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
+        self._context = copy_context()
 
     def start(self) -> None:
         """Open the default log's writer, look for the others, and contend for the relays this process may lead."""
@@ -70,7 +71,7 @@ class LogWriters:
     def _keeping(self, log: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """A task that begins again when it fails: nobody else would notice, and its log would do without. A log's
         writer may be begun by a request: what is bound there is not to stand in its lines."""
-        return asyncio.create_task(kept_running(log, lambda _: work(), self._closing), context=Context())
+        return asyncio.create_task(kept_running(log, lambda _: work(), self._closing), context=self._context.copy())
 
     async def _keep_logs(self) -> None:
         await each_log(self._store, frozenset(), self._keep, self._stop, end_s=RELAY_ENDS_S)
