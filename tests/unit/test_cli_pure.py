@@ -29,6 +29,7 @@ from turnlog_cli.progress import left
 from turnlog_cli.screen import Screen
 from turnlog_cli.up import told_as
 from turnlog_cli.verifying import SHOWN_OF_A_KIND, few_of_each
+from turnlog_cli.worker import Order, Worker
 from turnlog_client import ApiError
 from turnlog_compressor.compressor import CONSUMER
 from turnlog_events.event import SUMMARIZED, Event, NewEvent
@@ -353,3 +354,23 @@ def test_json_that_is_shown_is_the_same_json_without_anything_invisible(text: st
 @pytest.mark.parametrize("char", ["\u3164", "\u115f", "\u2800", "\u034f", "\U000e0101", "\U000e0041"])
 def test_what_is_invisible_is_shown_as_an_escape(char: str) -> None:
     assert one_line(f"a{char}b").isascii()
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ('{"event":"stopping","level":"info"}\n', ""),
+        ('{"event":"commit_failed","level":"error"}\n', "commit_failed"),
+        ("Traceback (most recent call last):\nOSError: [Errno 98] in use\n", "OSError: [Errno 98] in use"),
+        (
+            "  + Exception Group Traceback (most recent call last):\n  | ExceptionGroup: unhandled (1 sub-exception)\n"
+            "  +-+---------------- 1 ----------------\n    | OSError: [Errno 98] in use\n    +------------------\n",
+            "OSError: [Errno 98] in use",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_last_words_of_a_process_are_its_error_also_out_of_a_group(tmp_path: Path, log: str, words: str) -> None:
+    path = tmp_path / "api.log"
+    path.write_text(log)
+    assert Worker(Order("api", "module", {}, path), lambda event, **facts: None).last_words() == words

@@ -21,6 +21,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 STEADY_S = 20.0  # one that ran so long begins again with the first pause
 LOG_KEPT_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 2_000
+_FRAME = " \t|+-"
 Say = Callable[..., None]
 
 
@@ -102,7 +103,8 @@ class Worker:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start, size - TAIL_BYTES))
             lines = file.read().decode(errors="replace").strip().splitlines()
-        return _error_in(lines[-1]) if lines else ""
+        said = [words for line in lines if (words := line.strip(_FRAME))]  # a group's traceback has a frame of lines
+        return _error_in(said[-1]) if said else ""
 
     async def _start(self) -> asyncio.subprocess.Process:
         self.starts += 1
