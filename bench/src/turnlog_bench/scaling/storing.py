@@ -22,8 +22,8 @@ from turnlog_compressor.source import SourceTurn
 from turnlog_eventstore import AppendRequest
 
 BATCH_EVENTS = 1_000
-NO_IDLE = {"TURNLOG_COMPRESS_IDLE_S": "86400"}
-"""No session becomes due for a summary only because the run takes long."""
+NO_IDLE = {"TURNLOG_COMPRESS_IDLE_S": "86400", "TURNLOG_COMPRESS_PENDING_SESSIONS": "200000"}
+"""No session becomes due for a summary only because the run takes long, or because many others wait."""
 LEAF_TOKENS = 400
 _TABLES = """
     select coalesce(sum(pg_table_size(c.oid)) filter (where c.relname = 'events'), 0) as events_bytes,
