@@ -28,7 +28,7 @@ async def machine(stack: Stack) -> dict[str, str | float]:
         "cores": float(os.cpu_count() or 1),
         "memory_gib": psutil.virtual_memory().total / 1024**3,
         "processor": _processor(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "postgresql": version,
         "flush_ms": flush_ms,
