@@ -11,24 +11,10 @@ from chart_values import ALL, EVERYTHING, EXISTING, MINIMAL
 from charted import ADDRESSES, ROOT, Object, Rendered, render
 from gateway_run import SHIPPED, checked, free_port, laid
 from turnlog_access.route_scopes import ROUTES
-from turnlog_runtime.settings import (
-    CompressorSettings,
-    IngestSettings,
-    McpSettings,
-    ProjectorSettings,
-    QuerySettings,
-    SharedSettings,
-    read,
-)
+from turnlog_runtime.settings import SharedSettings, read
+from turnlog_runtime.settings_catalog import SERVICES
 
-SERVICES: Mapping[str, type[SharedSettings]] = {
-    "ingest": IngestSettings,
-    "query": QuerySettings,
-    "projector": ProjectorSettings,
-    "compressor": CompressorSettings,
-    "mcp": McpSettings,
-    "migrate": SharedSettings,
-}
+SETTINGS: Mapping[str, type[SharedSettings]] = {**SERVICES, "migrate": SharedSettings}
 FILES = {
     "database-url": ADDRESSES["databaseUrl"],
     "database-owner-url": ADDRESSES["databaseOwnerUrl"],
@@ -57,7 +43,7 @@ def containers(rendered: Rendered) -> dict[str, tuple[Object, Object]]:
         container["name"]: (container, pod)
         for name, pod in rendered.pods()
         for container in pod["spec"]["containers"]
-        if container["name"] in SERVICES and not name.startswith("Pod/")
+        if container["name"] in SETTINGS and not name.startswith("Pod/")
     }
 
 
@@ -73,7 +59,7 @@ def test_every_service_takes_its_settings(rendered: Rendered, tmp_path: Path) ->
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
     for part, (container, _) in containers(rendered).items():
-        reading = read(SERVICES[part], environment(container, tmp_path))
+        reading = read(SETTINGS[part], environment(container, tmp_path))
         assert not reading.problems, part
 
 

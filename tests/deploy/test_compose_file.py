@@ -13,26 +13,15 @@ from composed import FILE, ROOT, config
 from turnlog_runtime.settings import (
     ALL_SETTINGS,
     CompressorSettings,
-    IngestSettings,
-    McpSettings,
-    ProjectorSettings,
-    QuerySettings,
     SharedSettings,
     read,
 )
+from turnlog_runtime.settings_catalog import SERVICES
 
-SERVICES: Mapping[str, type[SharedSettings]] = {
-    "ingest": IngestSettings,
-    "query": QuerySettings,
-    "projector": ProjectorSettings,
-    "compressor": CompressorSettings,
-    "mcp": McpSettings,
-    "migrate": SharedSettings,
-    "cli": SharedSettings,
-}
+SETTINGS: Mapping[str, type[SharedSettings]] = {**SERVICES, "migrate": SharedSettings, "cli": SharedSettings}
 ONCE = frozenset({"migrate", "cli"})
 """They end by themselves: nobody asks them whether they are well."""
-NAMES = ("postgres", "nats", "redis", "gateway", "prometheus", "grafana", *SERVICES)
+NAMES = ("postgres", "nats", "redis", "gateway", "prometheus", "grafana", *SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -158,15 +147,15 @@ def test_images_are_pinned_and_built_from_targets_that_there_are(compose: dict[s
     for name, service in compose["services"].items():
         assert re.search(r":[\w.-]+$", service["image"]), name
         assert not service["image"].endswith(":latest")
-        if name in SERVICES:
+        if name in SETTINGS:
             assert service["build"]["target"] in targets
             assert Path(service["build"]["context"], service["build"]["dockerfile"]).is_file()
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_a_service_takes_the_settings_it_is_given(name: str, compose: dict[str, Any], secrets: Path) -> None:
     given = dict(_environment(compose["services"][name], secrets))
-    reading = read(SERVICES[name], given)
+    reading = read(SETTINGS[name], given)
     assert not reading.problems
     mounted = {f"/run/secrets/{secret['source']}" for secret in compose["services"][name].get("secrets", ())}
     used = {value for value in compose["services"][name]["environment"].values() if str(value).startswith("/run/")}
@@ -179,7 +168,7 @@ def _environment(service: Mapping[str, Any], secrets: Path) -> Iterator[tuple[st
             yield variable, str(value).replace("/run/secrets/", f"{secrets}/")
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONCE))
+@pytest.mark.parametrize("name", sorted(set(SETTINGS) - ONCE))
 def test_a_service_has_time_to_leave(name: str, compose: dict[str, Any]) -> None:
     service = compose["services"][name]
     given = service["environment"]
@@ -208,7 +197,7 @@ def test_prometheus_and_grafana_reach_what_they_ask(compose: dict[str, Any]) -> 
     asked = {
         (name, service["environment"]["TURNLOG_METRICS_PORT"])
         for name, service in compose["services"].items()
-        if name in set(SERVICES) - ONCE
+        if name in set(SETTINGS) - ONCE
     }
     assert names == asked
     provisioning = ROOT / "deploy" / "grafana" / "provisioning"
